@@ -1,0 +1,35 @@
+# Each target makes its own environment in .venv; only Python 3.11 or newer, git and make are needed beforehand.
+
+PYTHONS ?= python3.13 python3.12 python3.11 python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+DEMO_TEXT ?= Hello! This is a first sentence from cosy jax.
+DEMO_PROMPT_TEXT ?= This is what the recording says.
+
+.PHONY: demo test lint clean
+
+# The tiny model in weights/tiny is random: it shows that every stage runs, not how good the voice is.
+demo: $(INSTALLED)
+	$(BIN)/cosy-jax synthesize --weights weights/tiny --text "$(DEMO_TEXT)" \
+	    --prompt-wav tests/data/prompt_0.flac --prompt-text "$(DEMO_PROMPT_TEXT)" --out demo.wav
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.wav
+
+$(INSTALLED): pyproject.toml
+	@for name in $(PYTHONS); do \
+	    if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "Installing into .venv with $$name"; exec $$name -m venv .venv; \
+	    fi; \
+	done; echo "No Python 3.11 or newer found: install one, or name it with PYTHONS=..." >&2; exit 1
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
