@@ -1,0 +1,24 @@
+"""The few lengths that arrays are padded to, so that the number of compiled programs stays small.
+
+Neighbours differ by a quarter at most from 100 on, which bounds the work that padding adds.
+"""
+
+import bisect
+from collections.abc import Sequence
+
+from cosy_jax.errors import CosyError
+
+LM_PROMPT = (64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # ids: text, prompt text, prompt speech
+LM_NEW = (128, 256, 512, 1024, 2048, 4096)  # speech ids
+SPEECH_TOKENS = (
+    *(25, 50, 75, 100, 125, 150, 175, 200, 250, 300, 350, 400, 500, 600, 750, 875, 1000, 1250, 1500, 1875, 2250),
+    *(2750, 3375, 4125, 5000, 6125, 7500),  # 7500: 300 s, the end of the reference's noise
+)
+
+
+def bucket(length: int, table: Sequence[int], what: str) -> int:
+    """The smallest entry of `table` that holds `length`; CosyError where none does, naming `what`."""
+    index = bisect.bisect_left(table, length)
+    if index == len(table):
+        raise CosyError(f"{what} is {length} long, more than the {table[-1]} supported: split the text.")
+    return table[index]

@@ -1,0 +1,43 @@
+"""Counts XLA compilations and the time they take, so that a run can say how much of it was compiling."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import jax
+
+_COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
+_TRACE_EVENTS = ("/jax/core/compile/jaxpr_trace_duration", "/jax/core/compile/jaxpr_to_mlir_module_duration")
+
+
+@dataclass
+class CompileCount:
+    """Programs compiled or read from the persistent cache, and seconds of tracing, lowering and compiling."""
+
+    programs: int = 0
+    seconds: float = 0.0
+
+
+_active: list[CompileCount] = []
+
+
+def _listen(event: str, duration_secs: float, **_: str | int) -> None:
+    for count in _active:
+        if event == _COMPILE_EVENT:
+            count.programs += 1
+        if event == _COMPILE_EVENT or event in _TRACE_EVENTS:
+            count.seconds += duration_secs
+
+
+jax.monitoring.register_event_duration_secs_listener(_listen)
+
+
+@contextmanager
+def count_compilations() -> Iterator[CompileCount]:
+    """Counts what is compiled inside the block, in every thread."""
+    count = CompileCount()
+    _active.append(count)
+    try:
+        yield count
+    finally:
+        _active.remove(count)
