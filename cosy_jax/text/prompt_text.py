@@ -1,0 +1,41 @@
+"""Checks on the two texts of a request: the prompt's transcript and the text to speak."""
+
+import re
+import unicodedata
+
+from cosy_jax.errors import CosyError
+from cosy_jax.text.special_tokens import CONTROL_TOKENS, END_OF_PROMPT
+
+# The model was trained with this in front of every transcript; without it, it repeats or leaks the prompt.
+SYSTEM_PREFIX = f"You are a helpful assistant.{END_OF_PROMPT}"
+
+_CONTROL = re.compile("|".join([r"<\|[^<>|]*\|>", *map(re.escape, CONTROL_TOKENS)]))
+
+
+def with_prefix(prompt_text: str) -> tuple[str, bool]:
+    """The prompt text with `SYSTEM_PREFIX` in front, unless it holds `<|endofprompt|>`; and whether it was added."""
+    if END_OF_PROMPT in prompt_text:
+        return prompt_text, False
+    return SYSTEM_PREFIX + prompt_text, True
+
+
+def has_speakable(text: str) -> bool:
+    """True when a letter or digit of any script is left to speak.
+
+    Control tokens (`[laughter]`, `<|...|>`) do not count, nor does an instruction, which is what comes before
+    `<|endofprompt|>`. Phoneme and pinyin tokens (`[AA0]`, `[j][ǐ]`) do count.
+    """
+    spoken = text.rpartition(END_OF_PROMPT)[2]
+    return any(unicodedata.category(char)[0] in "LN" for char in _CONTROL.sub(" ", spoken))
+
+
+def check_text(text: str) -> None:
+    """Raises CosyError when the text to synthesise is empty or holds nothing that can be spoken."""
+    if not text.strip():
+        raise CosyError("The text to synthesise is empty: pass at least one word.")
+    if not has_speakable(text):
+        raise CosyError(f"The text {_shortened(text)!r} holds no letter or digit to speak: add at least one word.")
+
+
+def _shortened(text: str, limit: int = 40) -> str:
+    return text if len(text) <= limit else text[:limit] + "..."
