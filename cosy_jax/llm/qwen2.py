@@ -1,0 +1,147 @@
+"""Qwen2 decoder (reference: transformers Qwen2Model), with an explicit key/value cache.
+
+B batch, T new positions, S cache slots, D model, H heads, K key/value heads, G query heads a key/value head, E head
+width. A row's slot in the cache is its position, so right-padded rows are overwritten by what they decode.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cosy_jax.config import LLMConfig
+from cosy_jax.layers import Linear, RMSNorm
+from cosy_jax.precision import Precision
+
+
+class LayerCache(NamedTuple):
+    """Keys and values of one layer, each (B, K, S, E) in the policy's compute type."""
+
+    key: jax.Array
+    value: jax.Array
+
+
+Cache = tuple[LayerCache, ...]
+
+
+def init_cache(config: LLMConfig, batch: int, slots: int, precision: Precision) -> Cache:
+    """An empty cache of `slots` positions for `batch` rows. One array a layer: XLA's CPU backend copies the slice of
+    a stacked array in every step."""
+    shape = (batch, config.num_kv_heads, slots, config.head_dim)
+
+    def empty() -> jax.Array:
+        return jnp.zeros(shape, precision.compute)
+
+    return tuple(LayerCache(empty(), empty()) for _ in range(config.num_layers))
+
+
+def rotary(positions: jax.Array, dim: int, theta: float) -> tuple[jax.Array, jax.Array]:
+    """Cosines and sines, each (B, T, dim / 2) float32, of RoPE (https://arxiv.org/abs/2104.09864)."""
+    inverse = 1.0 / theta ** (jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
+    angles = positions[..., None].astype(jnp.float32) * inverse
+    return jnp.cos(angles), jnp.sin(angles)
+
+
+def rotate_half(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
+    """Rotate (B, T, heads, E) with the pairs (i, i + E/2), as Qwen2 and GPT-NeoX lay them out."""
+    first, second = jnp.split(x, 2, axis=-1)
+    cos, sin = cos[:, :, None], sin[:, :, None]
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+
+def write_cache(cache: LayerCache, key: jax.Array, value: jax.Array, start: jax.Array) -> LayerCache:
+    """Put key and value (B, K, T, E) at slots start .. start + T - 1; start is int (B,)."""
+
+    def put(slots: jax.Array, new: jax.Array, at: jax.Array) -> jax.Array:
+        return lax.dynamic_update_slice(slots, new.astype(slots.dtype), (0, at, 0))
+
+    return LayerCache(jax.vmap(put)(cache.key, key, start), jax.vmap(put)(cache.value, value, start))
+
+
+class Attention(nn.Module):
+    """Grouped-query attention with rotary positions."""
+
+    config: LLMConfig
+    precision: Precision
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, positions: jax.Array, mask: jax.Array, cache: LayerCache, prefill: bool
+    ) -> tuple[jax.Array, LayerCache]:
+        """x (B, T, D), positions int (B, T), mask bool (B, T, keys). While prefilling an empty cache the keys are the
+        T new positions, afterwards all S slots."""
+        c = self.config
+        batch, length, _ = x.shape
+
+        def project(name: str, heads: int) -> jax.Array:
+            y = Linear(heads * c.head_dim, precision=self.precision, name=name)(x)
+            return y.reshape(batch, length, heads, c.head_dim)
+
+        cos, sin = rotary(positions, c.head_dim, c.rope_theta)
+        query = rotate_half(project("query", c.num_heads), cos, sin)
+        key = rotate_half(project("key", c.num_kv_heads), cos, sin).transpose(0, 2, 1, 3)
+        value = project("value", c.num_kv_heads).transpose(0, 2, 1, 3)
+        cache = write_cache(cache, key, value, positions[:, 0])
+        if not prefill:
+            key, value = cache
+
+        query = query.reshape(batch, length, c.num_kv_heads, -1, c.head_dim)
+        scores = self.precision.einsum("btkge,bkse->bkgts", query, key) * c.head_dim**-0.5
+        scores = jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min)
+        out = self.precision.einsum("bkgts,bkse->btkge", jax.nn.softmax(scores, axis=-1), value)
+        out = Linear(c.hidden_size, False, self.precision, name="output")(out.reshape(batch, length, -1))
+        return out, cache
+
+
+class MLP(nn.Module):
+    """SwiGLU feed-forward: down(silu(gate(x)) * up(x))."""
+
+    config: LLMConfig
+    precision: Precision
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        size = self.config.intermediate_size
+        gate = Linear(size, False, self.precision, name="gate")(x)
+        up = Linear(size, False, self.precision, name="up")(x)
+        return Linear(x.shape[-1], False, self.precision, name="down")(jax.nn.silu(gate) * up)
+
+
+class Layer(nn.Module):
+    """Pre-norm transformer layer."""
+
+    config: LLMConfig
+    precision: Precision
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, positions: jax.Array, mask: jax.Array, cache: LayerCache, prefill: bool
+    ) -> tuple[jax.Array, LayerCache]:
+        eps = self.config.rms_norm_eps
+        h = RMSNorm(eps, name="input_norm")(x)
+        h, cache = Attention(self.config, self.precision, name="attention")(h, positions, mask, cache, prefill)
+        x = x + h
+        h = RMSNorm(eps, name="post_attention_norm")(x)
+        return x + MLP(self.config, self.precision, name="mlp")(h), cache
+
+
+class Backbone(nn.Module):
+    """All layers and the final norm."""
+
+    config: LLMConfig
+    precision: Precision
+
+    @nn.compact
+    def __call__(self, x: jax.Array, positions: jax.Array, cache: Cache, prefill: bool) -> tuple[jax.Array, Cache]:
+        """x (B, T, D), positions int (B, T), contiguous in a row -> hidden float32 (B, T, D) and the new cache."""
+        keys = x.shape[1] if prefill else cache[0].key.shape[2]
+        # Causal in slots alone: a padded position lies right of every real one, so no real one ever sees it.
+        mask = jnp.arange(keys) <= positions[:, :, None]
+        layers = []
+        for index, layer_cache in enumerate(cache):
+            layer = Layer(self.config, self.precision, name=f"layers_{index}")
+            x, layer_cache = layer(x, positions, mask, layer_cache, prefill)
+            layers.append(layer_cache)
+        return RMSNorm(self.config.rms_norm_eps, name="norm")(x), tuple(layers)

@@ -1,0 +1,17 @@
+"""Shortens long silences in speech ids (reference: CosyVoice3Model.llm_job)."""
+
+from collections.abc import Iterable
+
+# Codes of silence and breath in the FSQ codebook of the S3 tokenizer v3.
+SILENT_IDS = frozenset({1, 2, 28, 29, 55, 248, 494, 2241, 2242, 2322, 2323})
+MAX_SILENT_RUN = 5
+
+
+def cap_silence(tokens: Iterable[int]) -> list[int]:
+    """The ids without those that would be the sixth or later silent one in a row."""
+    kept, run = [], 0
+    for token in tokens:
+        run = run + 1 if token in SILENT_IDS else 0
+        if run <= MAX_SILENT_RUN:
+            kept.append(token)
+    return kept

@@ -1,0 +1,90 @@
+"""The decode loop on the embedded model."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cosy_jax.compile_log import count_compilations
+from cosy_jax.llm.decode import Prompts, generate
+from cosy_jax.llm.qwen2 import init_cache
+from cosy_jax.llm.silence import cap_silence
+from cosy_jax.llm.speech_lm import prompt_row
+from cosy_jax.precision import FLOAT32
+
+
+def run(synthesizer, rows, seeds, size=64, bucket=32, min_new=0, max_new=20, slip=False, params=None):
+    ids = np.stack([np.pad(row.ids, (0, size - len(row.ids))) for row in rows])
+    flags = np.stack([np.pad(row.is_text, (0, size - len(row.ids))) for row in rows])
+    batch = len(rows)
+    prompts = Prompts(
+        ids=jnp.asarray(ids),
+        is_text=jnp.asarray(flags),
+        lengths=jnp.asarray([len(row.ids) for row in rows]),
+        min_new=jnp.full(batch, min_new),
+        max_new=jnp.full(batch, max_new),
+    )
+    config = synthesizer.config.llm
+    return generate(
+        params or synthesizer.params("llm"),
+        init_cache(config, batch, size + bucket, FLOAT32),
+        prompts,
+        jax.vmap(jax.random.key)(jnp.asarray(seeds)),
+        config=config,
+        sampling=synthesizer.config.sampling,
+        bucket=bucket,
+        reference_slip=slip,
+    )
+
+
+@pytest.fixture
+def rows(synthesizer):
+    config = synthesizer.config.llm
+    return [prompt_row([5, 6, 7], [1, 2], config), prompt_row(list(range(20)), list(range(30)), config)]
+
+
+def test_same_seed_same_ids_alone_and_in_a_batch(synthesizer, rows):
+    batch = run(synthesizer, rows, [3, 4], size=96)
+    alone = run(synthesizer, rows[:1], [3])
+    np.testing.assert_array_equal(batch.tokens[0], alone.tokens[0])
+    other = run(synthesizer, rows[:1], [4])
+    assert not np.array_equal(alone.tokens, other.tokens)
+
+
+def test_second_length_in_a_bucket_compiles_nothing(synthesizer, rows):
+    run(synthesizer, rows[:1], [1])
+    with count_compilations() as compiled:
+        run(synthesizer, rows[1:], [2])
+    assert compiled.programs == 0
+
+
+def test_row_stops_at_its_maximum(synthesizer, rows):
+    state = run(synthesizer, rows[:1], [3], min_new=7, max_new=7)
+    assert int(state.lengths[0]) == 7
+    assert np.all(state.tokens[0, :7] >= 0) and np.all(state.tokens[0, 7:] == -1)
+
+
+def test_minimum_length_masks_every_stop_id(synthesizer, rows):
+    params = synthesizer.params("llm")
+    head = np.array(params["speech_head"]["kernel"])
+    # Large logits for the 200 control ids: one of them is the likeliest in nearly every step.
+    head[synthesizer.config.llm.speech_token_size :] *= 50.0
+    loud = {**params, "speech_head": {"kernel": jnp.asarray(head)}}
+    free = run(synthesizer, rows[:1], [3], min_new=0, max_new=20, params=loud)
+    held = run(synthesizer, rows[:1], [3], min_new=15, max_new=20, params=loud)
+    assert int(free.lengths[0]) < 15 <= int(held.lengths[0])
+    slip = run(synthesizer, rows[:1], [3], min_new=15, max_new=20, params=loud, slip=True)
+    assert int(slip.lengths[0]) < 15
+
+
+def test_state_is_a_pytree_of_arrays(synthesizer, rows):
+    state = run(synthesizer, rows[:1], [3])
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
+    assert {f.name for f in dataclasses.fields(state)} >= {"tokens", "lengths", "done", "fallbacks"}
+
+
+def test_silence_is_capped_at_five():
+    assert cap_silence([1, 2, 28, 29, 55, 248, 9, 1]) == [1, 2, 28, 29, 55, 9, 1]
+    assert cap_silence([7] * 9) == [7] * 9
