@@ -1,0 +1,125 @@
+"""HiFT vocoder network (HiFTNet, https://arxiv.org/abs/2309.09493; reference: CausalHiFTGenerator).
+
+B batch, T mel frames, S samples, F STFT frames, M mel bands, C channels, K STFT bins. Every convolution is causal but
+conv_pre, which sees `lookahead` mel frames to the right. Always float32: in half precision exp of the log magnitude
+overflows.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cosy_jax.config import VocoderConfig
+from cosy_jax.layers import Conv1d, length_mask
+from cosy_jax.vocoder.source import F0Predictor, Source, harmonic_sines
+from cosy_jax.vocoder.stft import istft, stft
+
+_MAX_MAGNITUDE = 100.0
+
+
+class Snake(nn.Module):
+    """x + sin²(alpha x) / alpha (https://arxiv.org/abs/2006.08195). Parameters: alpha (C,)."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        alpha = self.param("alpha", nn.initializers.ones, (x.shape[-1],))
+        return x + jnp.square(jnp.sin(x * alpha)) / (alpha + 1e-9)
+
+
+class ResBlock(nn.Module):
+    """Residual pairs of a dilated and a plain convolution, each after a Snake."""
+
+    kernel_size: int
+    dilations: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        channels = x.shape[-1]
+        for index, dilation in enumerate(self.dilations):
+            h = Snake(name=f"snake1_{index}")(x)
+            h = Conv1d(channels, self.kernel_size, dilation=dilation, name=f"conv1_{index}")(h)
+            h = Snake(name=f"snake2_{index}")(h)
+            x = x + Conv1d(channels, self.kernel_size, name=f"conv2_{index}")(h)
+        return x
+
+
+class HiFT(nn.Module):
+    """`excite` takes mel to F0 and sines, in float64; `decode` takes mel and these to audio, in float32."""
+
+    config: VocoderConfig
+
+    def setup(self) -> None:
+        c = self.config
+        stages = range(len(c.upsample_rates))
+        self.f0_predictor = F0Predictor(c)
+        self.source = Source(c)
+        self.conv_pre = Conv1d(c.base_channels, c.lookahead + 1, padding=(0, c.lookahead))
+        self.ups = [Conv1d(self._channels(i), c.upsample_kernels[i]) for i in stages]
+        self.source_downs = [self._source_down(i) for i in stages]
+        self.source_resblocks = [
+            ResBlock(kernel, dilations)
+            for kernel, dilations in zip(c.source_resblock_kernels, c.source_resblock_dilations, strict=True)
+        ]
+        self.resblocks = [
+            ResBlock(kernel, dilations)
+            for _ in stages
+            for kernel, dilations in zip(c.resblock_kernels, c.resblock_dilations, strict=True)
+        ]
+        self.conv_post = Conv1d(c.n_fft + 2, 7)
+
+    def _channels(self, stage: int) -> int:
+        return self.config.base_channels // 2 ** (stage + 1)
+
+    def _source_down(self, stage: int) -> Conv1d:
+        """From STFT rate to the rate of `stage`: the strides of the later upsamplings, multiplied."""
+        stride = 1
+        for rate in self.config.upsample_rates[stage + 1 :]:
+            stride *= rate
+        if stride == 1:
+            return Conv1d(self._channels(stage), 1)
+        return Conv1d(self._channels(stage), 2 * stride, stride=stride, padding=(stride - 1, 0))
+
+    def excite(self, mel: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mel float64 (B, T, M) -> F0 in Hz (B, T) and harmonic sines (B, T, H), both float64."""
+        f0 = self.f0_predictor(mel)
+        return f0, harmonic_sines(f0, self.config)
+
+    def excitation(self, f0: jax.Array, sines: jax.Array, noise: jax.Array) -> jax.Array:
+        """The source signal (B, S)."""
+        return self.source(f0, sines, noise)
+
+    def decode(self, mel: jax.Array, frames: jax.Array, source: jax.Array, source_frames: jax.Array) -> jax.Array:
+        """Mel (B, T, M), zero beyond the context of the rows' `frames` (B,), and source (B, S), valid for
+        `source_frames` (B,) >= frames -> audio (B, S)."""
+        c = self.config
+        stft_per_frame = c.samples_per_frame // c.hop
+        spectrum = stft(source, source_frames * c.samples_per_frame, c.n_fft, c.hop)
+        x = self.conv_pre(mel)
+        kernels = len(c.resblock_kernels)
+        for stage, rate in enumerate(c.upsample_rates):
+            x = self.ups[stage](jnp.repeat(jax.nn.leaky_relu(x, c.leaky_slope), rate, axis=1))
+            if stage == len(c.upsample_rates) - 1:
+                x = jnp.concatenate([x[:, 1:2], x], axis=1)  # one frame more, as the STFT has
+            x = x + self.source_resblocks[stage](self.source_downs[stage](spectrum))
+            branches = [block(x) for block in self.resblocks[stage * kernels : (stage + 1) * kernels]]
+            x = sum(branches[1:], branches[0]) / kernels
+        # 0.01, not leaky_slope: the reference leaves this one at PyTorch's default.
+        x = self.conv_post(jax.nn.leaky_relu(x, 0.01))
+        bins = c.n_fft // 2 + 1
+        magnitude = jnp.minimum(jnp.exp(x[..., :bins]), _MAX_MAGNITUDE)
+        phase = jnp.sin(x[..., bins:])
+        spectrum = jnp.concatenate([magnitude * jnp.cos(phase), magnitude * jnp.sin(phase)], axis=-1)
+        audio = istft(spectrum, frames * stft_per_frame + 1, c.n_fft, c.hop)
+        return jnp.clip(audio, -c.audio_limit, c.audio_limit)
+
+    def __call__(self, mel: jax.Array) -> jax.Array:
+        """Audio of full rows without noise: touches every parameter, for initialisation."""
+        f0, sines = (part.astype(jnp.float32) for part in self.excite(mel))
+        noise = jnp.zeros((mel.shape[1] * self.config.samples_per_frame, self.config.harmonics))
+        frames = jnp.full(mel.shape[0], mel.shape[1])
+        return self.decode(mel.astype(jnp.float32), frames, self.excitation(f0, sines, noise), frames)
+
+
+def mask_frames(mel: jax.Array, frames: jax.Array) -> jax.Array:
+    """Mel (B, T, M) with zeros beyond each row's frames (B,)."""
+    return jnp.where(length_mask(frames, mel.shape[1])[..., None], mel, 0.0)

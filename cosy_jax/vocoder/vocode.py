@@ -1,0 +1,79 @@
+"""The vocoder stage: a padded batch of mels in, audio out.
+
+B batch, T mel frames, S samples = T * samples_per_frame, M mel bands, H harmonics.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from cosy_jax.config import VocoderConfig
+from cosy_jax.layers import length_mask
+from cosy_jax.vocoder.hift import HiFT, mask_frames
+
+
+class Audio(NamedTuple):
+    """samples float32 (B, S), zero beyond each row's `lengths` int (B,); f0 in Hz float64 (B, T); source float32
+    (B, S), the excitation."""
+
+    samples: jax.Array
+    lengths: jax.Array
+    f0: jax.Array
+    source: jax.Array
+
+
+def vocode(
+    params: dict, mel: jax.Array, frames: jax.Array, noise: jax.Array, config: VocoderConfig, finalize: bool = True
+) -> Audio:
+    """Mel float32 (B, T, M), log amplitude, with lengths int (B,) -> audio in [-audio_limit, audio_limit] at 24 kHz.
+
+    `noise` uniform in [0, 1) (S, H), the same for every row. Without `finalize` the last f0_lookahead + lookahead
+    frames are context, and one more frame is held back, as the reference does between chunks.
+    """
+    f0, sines = excite(params, mel, frames, config)
+    held = 0 if finalize else config.f0_lookahead
+    samples, lengths, source = _decode(params, mel, frames - held, f0, sines, noise, config=config, finalize=finalize)
+    return Audio(samples, lengths, f0, source)
+
+
+def excite(params: dict, mel: jax.Array, frames: jax.Array, config: VocoderConfig) -> tuple[jax.Array, jax.Array]:
+    """F0 in Hz float64 (B, T) and harmonic sines float32 (B, T, H).
+
+    float64 is emulated on TPU, convolution and product not at all in places, so there it runs on the host's CPU.
+    """
+    device = jax.devices("cpu")[0] if jax.default_backend() == "tpu" else None
+    with jax.enable_x64(True), jax.default_device(device):
+        if device is not None:
+            params, mel, frames = jax.device_put((params["f0_predictor"], mel, frames), device)
+            params = {"f0_predictor": params}
+        return _excite({"f0_predictor": params["f0_predictor"]}, mel, frames, config=config)
+
+
+@functools.partial(jax.jit, static_argnames=("config",))
+def _excite(params: dict, mel: jax.Array, frames: jax.Array, *, config: VocoderConfig) -> tuple[jax.Array, jax.Array]:
+    mel = mask_frames(mel, frames).astype(jnp.float64)
+    f0, sines = HiFT(config).apply({"params": params}, mel, method="excite")
+    return f0, sines.astype(jnp.float32)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "finalize"))
+def _decode(
+    params: dict,
+    mel: jax.Array,
+    source_frames: jax.Array,
+    f0: jax.Array,
+    sines: jax.Array,
+    noise: jax.Array,
+    *,
+    config: VocoderConfig,
+    finalize: bool,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    model = HiFT(config)
+    source = model.apply({"params": params}, f0.astype(jnp.float32), sines, noise, method="excitation")
+    frames = source_frames if finalize else source_frames - config.lookahead
+    mel = mask_frames(mel, source_frames)
+    samples = model.apply({"params": params}, mel, frames, source, source_frames, method="decode")
+    lengths = (frames if finalize else frames - 1) * config.samples_per_frame
+    return jnp.where(length_mask(lengths, samples.shape[1]), samples, 0.0), lengths, source

@@ -1,0 +1,54 @@
+"""Source and vocoder on the embedded model."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cosy_jax.config import VocoderConfig
+from cosy_jax.noise import vocoder_noise
+from cosy_jax.vocoder.source import harmonic_sines
+from cosy_jax.vocoder.vocode import vocode
+
+
+def test_phase_stays_exact_over_five_minutes():
+    config = VocoderConfig()
+    f0 = np.full(15000, 220.03)
+    with jax.enable_x64(True):
+        sines = np.asarray(harmonic_sines(jnp.asarray(f0)[None], config))[0]
+    cycles = np.arange(1, 15001)[:, None] * 220.03 * 480 / 24000 * np.arange(1, 10)
+    np.testing.assert_allclose(sines, np.sin(2 * np.pi * (cycles % 1)), atol=1e-7)
+
+
+def speak(synthesizer, mel, frames, finalize=True):
+    config = synthesizer.config.vocoder
+    noise = jnp.asarray(vocoder_noise(synthesizer.config, mel.shape[1] * config.samples_per_frame))
+    return vocode(synthesizer.params("hift"), jnp.asarray(mel), jnp.asarray(frames), noise, config, finalize)
+
+
+def random_mel(rows, frames):
+    return np.random.default_rng(0).normal(-4, 2, (rows, frames, 80)).astype(np.float32)
+
+
+def test_short_row_of_a_batch_equals_the_row_alone(synthesizer):
+    mel = random_mel(2, 40)
+    batch = speak(synthesizer, mel, [40, 23])
+    alone = speak(synthesizer, mel[1:, :23], [23])
+    ours, wanted = np.asarray(batch.samples[1]), np.asarray(alone.samples[0])
+    assert np.abs(ours[: len(wanted)] - wanted).max() <= 1e-5 * np.abs(wanted).max()
+    assert not ours[len(wanted) :].any()
+    assert batch.lengths.tolist() == [40 * 480, 23 * 480]
+
+
+def test_unfinished_audio_is_the_start_of_the_finished(synthesizer):
+    mel = random_mel(1, 40)
+    whole, part = speak(synthesizer, mel, [40]), speak(synthesizer, mel[:, :30], [30], finalize=False)
+    length = int(part.lengths[0])
+    assert length == (30 - 3 - 4 - 1) * 480
+    wanted = np.asarray(whole.samples[0, :length])
+    assert np.abs(np.asarray(part.samples[0, :length]) - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+def test_audio_is_limited(synthesizer):
+    loud = np.full((1, 20, 80), 30.0, np.float32)
+    samples = np.asarray(speak(synthesizer, loud, [20]).samples)
+    assert np.isfinite(samples).all() and np.abs(samples).max() <= np.float32(0.99)
