@@ -1,0 +1,82 @@
+"""The folder that a conversion writes: whole or not at all, and never over files of another kind."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cosy_jax.checkpoint import FORMAT_VERSION, STAGES, stage_path
+from cosy_jax.config import ModelConfig
+from cosy_jax.errors import CosyError
+
+
+def check_output(out_dir: Path) -> None:
+    """CosyError unless the path is free, an empty folder, or an earlier conversion."""
+    if out_dir.exists() and not out_dir.is_dir():
+        raise CosyError(f"{out_dir} is a file: name a folder to write to.")
+    if out_dir.is_dir() and any(out_dir.iterdir()) and not _is_converted(out_dir):
+        raise CosyError(f"{out_dir} holds files that are no converted model: name a new or empty folder.")
+
+
+def _is_converted(folder: Path) -> bool:
+    """Whether everything in the folder is ours: it will be deleted."""
+    ours = {"config.json", "tokenizer", *(stage_path(folder, stage).name for stage in STAGES)}
+    try:
+        manifest = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return "format_version" in manifest and all(path.name in ours for path in folder.iterdir())
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+@contextmanager
+def written_whole(out_dir: Path) -> Iterator[Path]:
+    """A folder beside `out_dir` that takes its place when the block ends well; nothing is left of it otherwise."""
+    created = [parent for parent in out_dir.parents if not parent.exists()]
+    workspace: Path | None = None
+    try:
+        try:
+            out_dir.parent.mkdir(parents=True, exist_ok=True)
+            workspace = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
+            folder = workspace / "new"
+            folder.mkdir()
+            yield folder
+            _replace(folder, out_dir, workspace / "old")
+        except OSError as error:
+            reason = f"{error.strerror}: {error.filename or out_dir}"
+            raise CosyError(f"{out_dir} cannot be written ({reason}): choose another place.") from error
+    except BaseException:
+        if workspace is not None:
+            shutil.rmtree(workspace, ignore_errors=True)
+        for parent in created:
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
+        raise
+    shutil.rmtree(workspace, ignore_errors=True)
+
+
+def _replace(folder: Path, out_dir: Path, old: Path) -> None:
+    if out_dir.exists():
+        out_dir.rename(old)
+    try:
+        folder.rename(out_dir)
+    except BaseException:
+        if old.exists():
+            old.rename(out_dir)
+        raise
+
+
+def write_manifest(
+    path: Path, config: ModelConfig, dtype: str, sources: dict[str, dict[str, Any]], variants: tuple[str, ...]
+) -> None:
+    """Writes config.json; `sources` holds digest and size of each file that was converted."""
+    content = {
+        "format_version": FORMAT_VERSION,
+        "dtype": dtype,
+        "model": config.to_dict(),
+        "sources": sources,
+        "llm_variants": list(variants),
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

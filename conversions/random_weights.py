@@ -1,0 +1,82 @@
+"""Random weights in the converted format, for tests and benchmarks of sizes whose weights are not at hand."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tokenizers.pre_tokenizers import ByteLevel
+
+from conversions.output import check_output, write_manifest, written_whole
+from conversions.write_safetensors import write
+from cosy_jax.checkpoint import STAGES, flat_shapes, stage_path, storage_dtype
+from cosy_jax.config import FlowConfig, LLMConfig, ModelConfig, SpeechTokenizerConfig, VocoderConfig
+from cosy_jax.precision import get_precision
+from cosy_jax.stages import expected_shapes
+
+RANDOM_STAGES = tuple(stage for stage in STAGES if stage != "llm.rl")
+SIZES = {
+    "released": ModelConfig(),
+    "tiny": replace(
+        ModelConfig(),
+        llm=LLMConfig(
+            text_vocab_size=1024, hidden_size=64, num_layers=2, num_heads=4, num_kv_heads=2, intermediate_size=128
+        ),
+        flow=FlowConfig(lookahead_channels=96, dim=64, depth=3, heads=2, head_dim=32),
+        vocoder=VocoderConfig(base_channels=32, f0_channels=32),
+        speech_tokenizer=SpeechTokenizerConfig(dim=128, heads=2, num_blocks=2),
+    ),
+}
+
+
+def write_random(out: str | Path, size: str, seed: int, dtype: str = "float32") -> Iterator[str]:
+    """Write a converted folder of random weights of a size in `SIZES`; yields each stage's name once it is written.
+
+    The folder appears when all stages are done. Its text vocabulary is the 256 bytes and the special tokens.
+    """
+    out = Path(out)
+    check_output(out)
+    config, precision = SIZES[size], get_precision(dtype)
+    with written_whole(out) as folder:
+        for index, stage in enumerate(RANDOM_STAGES):
+            random = np.random.default_rng((seed, index))
+            shapes = flat_shapes(expected_shapes(stage, config))
+            write(
+                stage_path(folder, stage),
+                [(name, shape, storage_dtype(stage, shape, precision), _draw(random, name, shape))
+                 for name, shape in shapes.items()],
+            )  # fmt: skip
+            yield stage
+        _write_tokenizer(folder / "tokenizer")
+        write_manifest(folder / "config.json", config, dtype, {}, ("llm",))
+
+
+def _draw(random: np.random.Generator, name: str, shape: tuple[int, ...]) -> Callable[[], np.ndarray]:
+    """Values that keep signals near unit size through the network: kernels by fan-in, norms the identity."""
+
+    def read() -> np.ndarray:
+        leaf = name.rsplit("/", 1)[-1]
+        if leaf in ("scale", "var", "alpha"):
+            return np.ones(shape, np.float32)
+        if leaf in ("bias", "mean"):
+            return np.zeros(shape, np.float32)
+        # Linear kernels are (out, in), convolutions (taps, in, out) and (height, width, in, out).
+        fan_in = shape[1] if len(shape) == 2 else math.prod(shape[:-1])
+        values = random.standard_normal(shape, np.float32)
+        values *= np.float32(1 / math.sqrt(fan_in))
+        return values
+
+    return read
+
+
+def _write_tokenizer(folder: Path) -> None:
+    folder.mkdir()
+    symbols = sorted(ByteLevel.alphabet())
+    specials = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    added = {str(len(symbols) + i): {"content": token, "special": True} for i, token in enumerate(specials)}
+    vocabulary = {symbol: index for index, symbol in enumerate(symbols)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": added}), encoding="utf-8")

@@ -1,0 +1,25 @@
+"""The conversion rules, one module a stage."""
+
+from dataclasses import dataclass
+
+from conversions.mapping import Ignore, Rule
+from conversions.rules import flow, hift, llm, speaker_encoder, speech_tokenizer
+
+
+@dataclass(frozen=True)
+class StageRules:
+    """Where a stage's weights are (`files`, the first that exists), and how they become ours."""
+
+    files: tuple[str, ...]
+    rules: tuple[Rule | Ignore, ...]
+    prefix: str = ""
+
+
+STAGE_RULES: dict[str, StageRules] = {
+    "llm": StageRules(("llm.pt", "llm.safetensors"), llm.RULES),
+    "llm.rl": StageRules(("llm.rl.pt", "llm.rl.safetensors"), llm.RULES),
+    "flow": StageRules(("flow.pt", "flow.safetensors"), flow.RULES),
+    "hift": StageRules(("hift.pt", "hift.safetensors"), hift.RULES, hift.PREFIX),
+    "speech_tokenizer": StageRules(("speech_tokenizer_v3.onnx",), speech_tokenizer.RULES),
+    "speaker_encoder": StageRules(("campplus.onnx",), speaker_encoder.RULES),
+}

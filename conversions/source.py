@@ -1,0 +1,45 @@
+"""What every reader hands out: tensors whose shape and type are known and whose bytes are read only when asked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cosy_jax.errors import CosyError
+
+
+@dataclass(frozen=True)
+class LazyTensor:
+    """One tensor of a file. `read` returns a new array of that shape and dtype, and may raise CosyError."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[], np.ndarray]
+
+
+def read_range(path: Path, offset: int, dtype: np.dtype, count: int) -> np.ndarray:
+    """`count` values from byte `offset` of the file, (count,); CosyError where the file ends before.
+
+    Plain reads rather than a memory map: mapped pages stay resident and would count as the program's memory.
+    """
+    try:
+        values = np.fromfile(path, dtype=dtype, count=count, offset=offset)
+    except OSError as error:
+        raise CosyError(f"{path} cannot be read: {error.strerror}.") from error
+    if values.size != count:
+        raise CosyError(f"{path} is truncated: download or copy it again.")
+    return values
+
+
+def check_weight_file(path: Path) -> None:
+    """CosyError unless the path is a regular file that holds data, not a Git LFS pointer."""
+    if not path.is_file():
+        raise CosyError(f"{path} is missing: download the whole model folder.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(40)
+    except OSError as error:
+        raise CosyError(f"{path} cannot be read: {error.strerror}.") from error
+    if start.startswith(b"version https://git-lfs"):
+        raise CosyError(f"{path} is a Git LFS pointer, not the weights: run `git lfs pull` in the model folder.")
