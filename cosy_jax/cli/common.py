@@ -1,0 +1,59 @@
+"""What several subcommands share: options, logging, the compilation cache and the progress bar."""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+console = Console(highlight=False)
+if not console.is_terminal:
+    console = Console(highlight=False, width=160)  # a pipe has no width: keep the lines of tables whole
+status = Console(stderr=True, highlight=False)
+
+
+def add_command(commands: Any, name: str, help_line: str, example: str, run: Any) -> argparse.ArgumentParser:
+    """A subcommand's parser, with its example below the options."""
+    parser = commands.add_parser(
+        name,
+        help=help_line,
+        description=help_line[0].upper() + help_line[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_runtime_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that runs the network."""
+    parser.add_argument("--dtype", default="float32", help="float32 (default) or bfloat16 for language model and flow")
+    parser.add_argument(
+        "--compile-cache",
+        metavar="DIR",
+        default=os.environ.get("COSY_JAX_CACHE", str(Path.home() / ".cache" / "cosy_jax")),
+        help="where compiled programs are kept between runs, or 'off' (default: %(default)s; env COSY_JAX_CACHE)",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="let JAX and XLA log")
+
+
+def start_jax(args: argparse.Namespace) -> None:
+    """Sets up logging and the persistent compilation cache; call before the first computation."""
+    if not args.verbose:
+        # XLA reads this when its library is loaded, which is why jax is imported here and not above.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        logging.getLogger("jax").setLevel(logging.ERROR)
+    import jax
+
+    if args.compile_cache != "off":
+        jax.config.update("jax_compilation_cache_dir", args.compile_cache)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def progress_bar() -> Progress:
+    """A bar on standard error that keeps ticking while a compiled program runs; nothing where it is no terminal."""
+    columns = (SpinnerColumn(), TextColumn("{task.description:<16}"), BarColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=status, transient=True, disable=not status.is_terminal)

@@ -1,0 +1,34 @@
+"""`cosy-jax convert`: the released folder in, our weights out."""
+
+import argparse
+from typing import Any
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cosy_jax.cli.common import add_command, console, status
+
+
+def add_parser(commands: Any) -> None:
+    example = "cosy-jax convert Fun-CosyVoice3-0.5B weights/cosyvoice3"
+    parser = add_command(commands, "convert", "convert a released model folder", example, run)
+    parser.add_argument("model", metavar="MODEL_DIR", help="the released folder (llm.pt, flow.pt, hift.pt, ...)")
+    parser.add_argument("out", metavar="OUT_DIR", help="where the converted weights go")
+    parser.add_argument(
+        "--dtype", default="float32", choices=("float32", "bfloat16"), help="of language model and flow"
+    )
+    parser.add_argument("--verify", action="store_true", help="compare both encoders with onnxruntime (must be there)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from conversions.convert import convert
+
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=status, transient=True, disable=not status.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
+
+        def advance(file: str, done: int, total: int) -> None:
+            bar.update(task, description=file, completed=done, total=total)
+
+        report = convert(args.model, args.out, dtype=args.dtype, verify=args.verify, progress=advance)
+    console.print(report, soft_wrap=True)
+    return 0

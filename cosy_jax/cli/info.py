@@ -1,0 +1,29 @@
+"""`cosy-jax info`: what a converted folder holds."""
+
+import argparse
+from typing import Any
+
+from rich.table import Table
+
+from cosy_jax.cli.common import add_command, console
+
+
+def add_parser(commands: Any) -> None:
+    parser = add_command(commands, "info", "tell what a folder of weights holds", "cosy-jax info weights/tiny", run)
+    parser.add_argument("weights", metavar="DIR", help="a folder that `cosy-jax convert` wrote")
+
+
+def run(args: argparse.Namespace) -> int:
+    from cosy_jax.checkpoint import describe, load_config
+
+    found, config = describe(args.weights), load_config(args.weights)
+    table = Table("stage", "file", "parameters", "MB", box=None)
+    for stage, entry in found["stages"].items():
+        table.add_row(stage, entry["file"], f"{entry['parameters']:,}", f"{entry['bytes'] / 1e6:.1f}")
+    table.add_row("all", "", f"{found['parameters']:,}", f"{found['bytes'] / 1e6:.1f}")
+    console.print(table)
+    llm, flow = config.llm, config.flow
+    console.print(f"stored as {found['dtype']}, format version {found['format_version']}")
+    console.print(f"language models: {', '.join(found['llm_variants'])}")
+    console.print(f"language model: {llm.num_layers} layers of {llm.hidden_size}; flow: {flow.depth} of {flow.dim}")
+    return 0

@@ -1,0 +1,29 @@
+"""`cosy-jax init`: random weights, for tests and benchmarks."""
+
+import argparse
+from typing import Any
+
+from rich.progress import track
+
+from cosy_jax.cli.common import add_command, console, status
+
+
+def add_parser(commands: Any) -> None:
+    example = "cosy-jax init --size released --seed 0 weights/random"
+    parser = add_command(commands, "init", "write random weights of a given size", example, run)
+    parser.add_argument("out", metavar="OUT_DIR", help="where they go")
+    parser.add_argument("--size", default="released", choices=("released", "tiny"), help="(default: released)")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same weights (default: 0)")
+    parser.add_argument(
+        "--dtype", default="float32", choices=("float32", "bfloat16"), help="of language model and flow"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from conversions.random_weights import RANDOM_STAGES, write_random
+
+    steps = write_random(args.out, args.size, args.seed, args.dtype)
+    for _ in track(steps, "random weights", total=len(RANDOM_STAGES), console=status, transient=True):
+        pass
+    console.print(f"{args.out}: random weights of {args.size} size", markup=False, soft_wrap=True)
+    return 0

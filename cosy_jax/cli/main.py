@@ -1,0 +1,52 @@
+"""Parses the command line and turns errors into one sentence and an exit status."""
+
+import argparse
+import os
+import sys
+
+from cosy_jax.cli import convert, info, init, parity, synthesize
+from cosy_jax.errors import CosyError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+_EXAMPLES = """examples:
+  cosy-jax convert Fun-CosyVoice3-0.5B weights/cosyvoice3
+  cosy-jax synthesize --weights weights/cosyvoice3 --text "Hello there." \\
+      --prompt-wav me.wav --prompt-text "What I say in me.wav." --out hello.wav
+  cosy-jax info weights/cosyvoice3
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every subcommand; each stores its function as `run`."""
+    parser = argparse.ArgumentParser(
+        prog="cosy-jax",
+        description="CosyVoice 3 text-to-speech in JAX.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in (synthesize, convert, info, parity, init):
+        module.add_parser(commands)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; 0 when it succeeded, 1 when a check failed, 2 for bad input."""
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except CosyError as error:
+        print(f"cosy-jax: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("cosy-jax: interrupted; nothing was left half written.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

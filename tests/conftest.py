@@ -1,0 +1,27 @@
+"""Settings of every test run: the CPU unless another backend is asked for, and compiled programs kept on disk."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # read when jax is imported
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+from cosy_jax.synthesis import Synthesizer  # noqa: E402
+from tests.reference import REPOSITORY  # noqa: E402
+
+jax.config.update("jax_compilation_cache_dir", str(REPOSITORY / ".pytest_cache" / "xla"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+settings.register_profile("jit", deadline=None)  # the first example compiles
+settings.load_profile("jit")
+
+
+TINY = REPOSITORY / "weights" / "tiny"
+
+
+@pytest.fixture(scope="session")
+def synthesizer() -> Synthesizer:
+    """The embedded model."""
+    return Synthesizer(TINY, llm="base")
