@@ -1,0 +1,1 @@
+"""Numerical parity with the PyTorch reference: dumps of its tensors against the same stage here."""

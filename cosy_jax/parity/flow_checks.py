@@ -1,0 +1,64 @@
+"""The flow against its dumps: condition, every Euler step, final mel."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+from cosy_jax.flow.cfm import FlowInputs, solve, time_steps
+from cosy_jax.noise import flow_noise
+from cosy_jax.parity.check import Check, within
+from cosy_jax.synthesis import Synthesizer
+
+_STEP_LIMIT = 5e-5
+_MEL_LIMIT = 1e-5
+
+
+def flow_inputs(dump: dict[str, np.ndarray], ratio: int, pad: int = 0) -> FlowInputs:
+    """The inputs that a flow or end-to-end dump holds, as one row padded by `pad` tokens."""
+    new = dump["token"] if "token" in dump else dump["speech_token"]
+    tokens = np.concatenate([dump["prompt_token"], new], axis=1).astype(np.int32)
+    frames = ratio * (tokens.shape[1] + pad)
+    prompt = dump["prompt_feat"]
+    return FlowInputs(
+        tokens=jnp.asarray(np.pad(tokens, ((0, 0), (0, pad)))),
+        lengths=jnp.asarray([tokens.shape[1]]),
+        prompt_mel=jnp.asarray(np.pad(prompt, ((0, 0), (0, frames - prompt.shape[1]), (0, 0)))),
+        prompt_frames=jnp.asarray([prompt.shape[1]]),
+        speaker=jnp.asarray(dump["embedding"]),
+        noise=jnp.asarray(flow_noise(frames)),
+    )
+
+
+def check_flow(synthesizer: Synthesizer, path: Path) -> list[Check]:
+    """Condition, times, steps and mel; how it was run (finalize, streaming) is in the dump's metadata."""
+    dump = load_file(path)
+    with safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+    config = synthesizer.config.flow
+    mel, condition, trace = solve(
+        synthesizer.params("flow"),
+        flow_inputs(dump, config.token_mel_ratio),
+        config=config,
+        precision=synthesizer.precision,
+        streaming=metadata["streaming"] == "True",
+        finalize=metadata["finalize"] == "True",
+        trace=True,
+    )
+    frames = int(condition.frames[0])
+    ours = {
+        "mu": np.asarray(condition.mu)[0, :frames].T,
+        "cond": np.asarray(condition.cond)[0, :frames].T,
+        "spks": np.asarray(condition.speaker)[0],
+        "step_t": time_steps(config.num_steps)[0],
+    }
+    if trace is not None:
+        steps = zip(("step_x", "step_v_cond", "step_v_uncond"), trace, strict=True)
+        ours |= {name: np.asarray(part)[:, 0, :frames].transpose(0, 2, 1) for name, part in steps}
+    checks = [within(name, ours[name], dump[name], _STEP_LIMIT) for name in ours if name in dump]
+    final = np.asarray(mel)[:, dump["prompt_feat"].shape[1] : frames].transpose(0, 2, 1)
+    reference = float(np.max(np.abs(dump["mel"] - dump["mel_f64"])))
+    note = f"reference's float32: {reference:.1e}"
+    return [*checks, within("mel against float64", final, dump["mel_f64"], _MEL_LIMIT, note)]

@@ -1,0 +1,88 @@
+"""The vocoder and the fixed noises against their dumps, and the way from tokens to audio."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+from cosy_jax.config import ModelConfig
+from cosy_jax.noise import flow_noise, initial_phase, vocoder_noise
+from cosy_jax.parity.check import Check, snr_at_least, within
+from cosy_jax.prompt.prompt import Prompt
+from cosy_jax.synthesis import Synthesizer
+from cosy_jax.vocoder.vocode import vocode
+
+_AUDIO_LIMIT = 70.0
+_NOISE_LIMIT = 1e-6
+
+
+def check_vocoder(synthesizer: Synthesizer, path: Path) -> list[Check]:
+    """F0, source and audio of a recorded mel, whole or as a first chunk (metadata: finalize)."""
+    dump = load_file(path)
+    with safe_open(path, "numpy") as file:
+        finalize = file.metadata()["finalize"] == "True"
+    mel = dump["mel"].transpose(0, 2, 1)
+    vocoder = synthesizer.config.vocoder
+    noise = vocoder_noise(synthesizer.config, mel.shape[1] * vocoder.samples_per_frame)
+    lengths = jnp.asarray([mel.shape[1]])
+    audio = vocode(synthesizer.params("hift"), jnp.asarray(mel), lengths, jnp.asarray(noise), vocoder, finalize)
+    f0 = np.asarray(audio.f0)[:, : dump["f0_f64"].shape[1]]
+    samples = np.asarray(audio.samples)[:, : int(audio.lengths[0])]
+    checks = [within("F0 (Hz) against float64", f0, dump["f0_f64"], 1e-3)]
+    if "source_f64" in dump:
+        source = np.asarray(audio.source)[:, None, : dump["source_f64"].shape[2]]
+        checks.append(
+            snr_at_least("source against float64", source, dump["source_f64"], _AUDIO_LIMIT, dump.get("source"))
+        )
+    return [
+        *checks,
+        snr_at_least("audio against float64", samples, dump["audio_f64"], _AUDIO_LIMIT, dump["audio"]),
+    ]
+
+
+def check_end_to_end(synthesizer: Synthesizer, path: Path) -> list[Check]:
+    """Speech tokens and prompt to mel and audio, through the padded path that `synthesize` takes."""
+    dump = load_file(path)
+    prompt = Prompt(dump["prompt_token"][0], dump["prompt_feat"][0], dump["embedding"][0])
+    mel = synthesizer.mel(dump["speech_token"][0].astype(np.int32), prompt)
+    audio = synthesizer.vocode(mel)
+    return [
+        within("mel", mel.T[None], dump["mel"], 5e-5),
+        snr_at_least("audio", audio[None], dump["audio"], 60.0),
+    ]
+
+
+def check_noise(synthesizer: Synthesizer, path: Path) -> list[Check]:
+    """Flow noise and initial phases at this model's sizes."""
+    dump = load_file(path)
+    ours, last = flow_noise(15000).T[None], dump["flow_noise_last_frames"]
+    first = dump["flow_noise"]
+    return [
+        within("flow noise, first frames", ours[..., : first.shape[2]], first, _NOISE_LIMIT),
+        within("flow noise, last frames", ours[..., -last.shape[2] :], last, _NOISE_LIMIT),
+        within("rand_ini", initial_phase(synthesizer.config)[None], dump["rand_ini"], _NOISE_LIMIT),
+    ]
+
+
+def check_vocoder_noise(synthesizer: Synthesizer, path: Path) -> list[Check]:
+    """The source module's uniform noise at this model's sizes."""
+    theirs = load_file(path)["uniform_noise"]
+    return [within("uniform noise", vocoder_noise(synthesizer.config, theirs.shape[1])[None], theirs, _NOISE_LIMIT)]
+
+
+def check_released_noise(_: Synthesizer, path: Path) -> list[Check]:
+    """All noises at the released sizes, whatever model is loaded."""
+    dump, config = load_file(path), ModelConfig()
+    first, last = dump["flow_noise_first_frames"], dump["flow_noise_last_frames"]
+    flow = flow_noise(15000).T[None]
+    start, later = dump["uniform_noise_first"], dump["uniform_noise_at_100000"]
+    uniform = vocoder_noise(config, 100000 + later.shape[1])[None]
+    return [
+        within("flow noise, first frames", flow[..., : first.shape[2]], first, _NOISE_LIMIT),
+        within("flow noise, last frames", flow[..., -last.shape[2] :], last, _NOISE_LIMIT),
+        within("rand_ini", initial_phase(config)[None], dump["rand_ini"], _NOISE_LIMIT),
+        within("uniform noise, first samples", uniform[:, : start.shape[1]], start, _NOISE_LIMIT),
+        within("uniform noise, sample 100000 on", uniform[:, 100000:], later, _NOISE_LIMIT),
+    ]
