@@ -18,12 +18,13 @@ from cosy_jax.llm.decode import Prompts, generate
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.silence import cap_silence
 from cosy_jax.llm.speech_lm import TokenRow, prompt_row
+from cosy_jax.modes import Voice, lm_context
 from cosy_jax.noise import flow_noise, vocoder_noise
 from cosy_jax.precision import FLOAT32, Precision
 from cosy_jax.prompt.audio import Audio
 from cosy_jax.prompt.prompt import Prompt, encode_prompt
 from cosy_jax.stages import expected_shapes
-from cosy_jax.text.prompt_text import check_text, with_prefix
+from cosy_jax.text.prompt_text import check_text
 from cosy_jax.text.tokenizer import TextTokenizer
 from cosy_jax.vocoder.vocode import vocode
 
@@ -32,6 +33,8 @@ from cosy_jax.vocoder.vocode import vocode
 class Options:
     """What a caller may choose for one utterance."""
 
+    mode: str = "zero-shot"  # or "cross-lingual", "instruct"
+    instruct: str = ""  # how to speak, for mode instruct
     seed: int = 0
     # The reference masks the wrong id below the minimum length and so can stop early; True does as it does.
     reference_min_length: bool = False
@@ -86,41 +89,36 @@ class Synthesizer:
         for stage in stages:
             self._params.pop(stage, None)
 
-    def encode_prompt(self, recording: str | Path | Audio) -> Prompt:
-        """Speech tokens, mel and speaker embedding of a recording of at most 30 s."""
-        return encode_prompt(
-            recording, self.params("speech_tokenizer"), self.params("speaker_encoder"), self.config, FLOAT32
-        )
+    def voice(self, recording: str | Path | Audio, transcript: str = "") -> Voice:
+        """A recording of at most 30 s as a voice to speak in; modes other than zero-shot need no transcript."""
+        stages = (self.params("speech_tokenizer"), self.params("speaker_encoder"))
+        return Voice(encode_prompt(recording, *stages, self.config, FLOAT32), transcript)
 
-    def zero_shot(
+    def speak(
         self,
         text: str,
-        prompt: Prompt,
-        prompt_text: str,
+        voice: Voice,
         options: Options | None = None,
         on_stage: Callable[[str], None] | None = None,
     ) -> Speech:
-        """Speak `text` in the voice of the prompt, whose transcript is `prompt_text`.
+        """Speak `text` in a voice.
 
         Every argument is data and so is the result: the same ones give the same speech. `on_stage` is called with the
         name of each stage before it runs.
         """
         options = options or Options()
         check_text(text)
+        context, speech_tokens = lm_context(options.mode, voice, options.instruct)
         watch = _Stopwatch(on_stage)
         with watch("language model"):
-            row, text_length = self._prompt_row(text, with_prefix(prompt_text)[0], prompt)
-            tokens, fallbacks = self.decode(row, text_length, options)
+            ids = self.tokenizer.encode(text)
+            row = prompt_row(self.tokenizer.encode(context) + ids, speech_tokens, self.config.llm)
+            tokens, fallbacks = self.decode(row, len(ids), options)
         with watch("flow"):
-            mel = self.mel(tokens, prompt)
+            mel = self.mel(tokens, voice.prompt)
         with watch("vocoder"):
             audio = self.vocode(mel)
         return Speech(audio, self.config.sample_rate, tokens, mel, fallbacks, watch.seconds)
-
-    def _prompt_row(self, text: str, prompt_text: str, prompt: Prompt) -> tuple[TokenRow, int]:
-        ids = self.tokenizer.encode(text)
-        row = prompt_row(self.tokenizer.encode(prompt_text) + ids, prompt.speech_tokens, self.config.llm)
-        return row, len(ids)
 
     def decode(self, row: TokenRow, text_length: int, options: Options) -> tuple[np.ndarray, int]:
         """Speech tokens int32 (L,), silence capped, for a prompt row and the number of text ids to speak; and how

@@ -51,14 +51,13 @@ def run(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     with count_compilations() as compiled, progress_bar() as bar:
         task = bar.add_task("prompt", total=len(_STAGES))
-        prompt = synthesizer.encode_prompt(args.prompt_wav)
+        voice = synthesizer.voice(args.prompt_wav, args.prompt_text)
         prompt_seconds = time.perf_counter() - start
         # One utterance needs them no more, and they are a third of the released weights.
         synthesizer.release("speech_tokenizer", "speaker_encoder")
-        speech = synthesizer.zero_shot(
+        speech = synthesizer.speak(
             args.text,
-            prompt,
-            args.prompt_text,
+            voice,
             Options(seed=args.seed),
             on_stage=lambda stage: bar.update(task, description=stage, completed=_STAGES.index(stage)),
         )

@@ -36,7 +36,7 @@ def noise(seconds, rate=24000):
 
 def test_recorded_prompt(synthesizer):
     end = load_file(REPOSITORY / "tests/data/dumps/end_to_end.safetensors")
-    prompt = synthesizer.encode_prompt(REPOSITORY / "tests/data/prompt_0.flac")
+    prompt = synthesizer.voice(REPOSITORY / "tests/data/prompt_0.flac").prompt
     np.testing.assert_array_equal(prompt.speech_tokens, end["prompt_token"][0])
     np.testing.assert_allclose(prompt.speaker_embedding, end["embedding"][0], rtol=0, atol=1e-4)
     mel = within_log("mel", prompt.mel, end["prompt_feat"][0], 1e-4, 10**-2.5)
