@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from cosy_jax.parity.check import snr_db
 from cosy_jax.precision import FLOAT32, FLOAT64, Precision
 from cosy_jax.synthesis import Synthesizer
-from cosy_jax.vocoder.source import F0Predictor, harmonic_sines
+from cosy_jax.vocoder.source import F0Predictor, harmonic_cycles
 
 
 def excite(synthesizer: Synthesizer, mel: np.ndarray, f0_in: Precision, phase: str) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +29,7 @@ def excite(synthesizer: Synthesizer, mel: np.ndarray, f0_in: Precision, phase: s
         if phase == "compensated":
             sines = _kahan_sines(np.asarray(f0[0], np.float32), config.harmonics)
         else:
-            sines = harmonic_sines(f0.astype(phase), config)[0]
+            sines = jnp.sin(2 * jnp.pi * harmonic_cycles(f0.astype(phase), config)[0])
     return np.asarray(f0[0]), np.asarray(sines)
 
 

@@ -38,18 +38,19 @@ def flow_noise(frames: int) -> Float32:
     return _all_flow_noise()[:frames]
 
 
-def vocoder_noise(config: ModelConfig, samples: int) -> Float32:
-    """Noise of the vocoder's sine source: (samples, harmonics) values in [0, 1); a longer call extends a shorter one.
+def vocoder_noise(config: ModelConfig, samples: int, start: int = 0) -> Float32:
+    """Noise of the vocoder's sine source from sample `start` on: (samples, harmonics) values in [0, 1).
 
     Raises:
-        CosyError: more than 7200000 samples (300 s).
+        CosyError: the end lies beyond 7200000 samples (300 s).
     """
-    if samples > MAX_SAMPLES:
+    if start + samples > MAX_SAMPLES:
         raise CosyError(
-            f"{samples} audio samples are more than the limit of {MAX_SAMPLES} (300 s): split the text into parts."
+            f"{start + samples} audio samples are more than the limit of {MAX_SAMPLES} (300 s): "
+            "split the text into parts."
         )
     harmonics = config.vocoder.harmonics
-    generator = _generator_at(_outputs_before_vocoder(config) + harmonics)
+    generator = _generator_at(_outputs_before_vocoder(config) + harmonics * (1 + start))
     return _uniforms(generator, samples * harmonics).reshape(samples, harmonics)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from cosy_jax.config import FlowConfig
-from cosy_jax.flow.dit import DiT
+from cosy_jax.flow.dit import DiT, Past
 from cosy_jax.flow.lookahead import Lookahead, embed_tokens, project_speaker
 from cosy_jax.layers import Embedding, Linear, length_mask
 from cosy_jax.precision import FLOAT32, Precision
@@ -77,17 +77,33 @@ class Flow(nn.Module):
         speaker = project_speaker(self.speaker_projection, inputs.speaker)
         return Condition(mu, cond, speaker, c.token_mel_ratio * lengths)
 
+    def piece_condition(
+        self, tokens: jax.Array, length: jax.Array, begin: jax.Array, speaker: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """mu (1, T, M) of a window of tokens int (1, L) that may begin before the first one (at `begin`), and the
+        projected speaker (1, M)."""
+        h = self.lookahead(embed_tokens(self.token_embedding, tokens, length), begin)
+        mu = jnp.repeat(h, self.config.token_mel_ratio, axis=1)
+        return mu, project_speaker(self.speaker_projection, speaker)
+
     def modulations(self, t: jax.Array) -> tuple[jax.Array, jax.Array]:
         return self.dit.modulations(t)
 
     def velocity(
-        self, x: jax.Array, condition: Condition, modulation: tuple[jax.Array, jax.Array], mask: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Velocities (B, T, M) with and without the condition, from one pass over 2 B rows."""
+        self,
+        x: jax.Array,
+        condition: Condition,
+        modulation: tuple[jax.Array, jax.Array],
+        mask: jax.Array,
+        past: Past | None = None,
+    ) -> tuple[jax.Array, jax.Array, Past]:
+        """Velocities (B, T, M) with and without the condition, from one pass over 2 B rows; and the past grown by
+        these frames."""
         mu, cond, speaker = (jnp.concatenate([part, jnp.zeros_like(part)]) for part in condition[:3])
         twice = jnp.concatenate([mask, mask])
-        v_cond, v_uncond = jnp.split(self.dit(jnp.concatenate([x, x]), cond, mu, speaker, modulation, twice), 2)
-        return v_cond, v_uncond
+        both, past = self.dit(jnp.concatenate([x, x]), cond, mu, speaker, modulation, twice, past)
+        v_cond, v_uncond = jnp.split(both, 2)
+        return v_cond, v_uncond, past
 
     def __call__(self, inputs: FlowInputs) -> jax.Array:
         """One velocity at t = 0: touches every parameter, for initialisation."""
@@ -152,10 +168,10 @@ def solve(
 
     def euler(x: jax.Array, step: tuple) -> tuple[jax.Array, Trace | None]:
         modulation, dt = step
-        v_cond, v_uncond = call("velocity", x, condition, modulation, mask)
+        v_cond, v_uncond, _ = call("velocity", x, condition, modulation, mask)
         velocity = (1.0 + guidance) * v_cond - guidance * v_uncond
         return x + dt * velocity, Trace(x, v_cond, v_uncond) if trace else None
 
-    start = jnp.broadcast_to(inputs.noise, (batch, length, bands))
+    start = jnp.broadcast_to(inputs.noise, (batch, length, bands)).astype(precision.accumulate)
     mel, steps = lax.scan(euler, start, (modulations, jnp.asarray(sizes)))
     return mel, condition, steps

@@ -6,6 +6,8 @@ Guidance runs every utterance twice at the same time t, and t takes the same few
 adaLN modulations are computed once for all steps, outside the ODE loop (`modulations`).
 """
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -40,17 +42,25 @@ class InputEmbedding(nn.Module):
     precision: Precision
 
     @nn.compact
-    def __call__(self, x: jax.Array, cond: jax.Array, mu: jax.Array, speaker: jax.Array) -> jax.Array:
-        """x, cond, mu (B, T, M), speaker (B, M) -> (B, T, D)."""
+    def __call__(
+        self, x: jax.Array, cond: jax.Array, mu: jax.Array, speaker: jax.Array, past: tuple[jax.Array, ...]
+    ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """x, cond, mu (B, T, M), speaker (B, M) -> (B, T, D), and each convolution's input with its past.
+
+        `past` holds, for each convolution, the `conv_kernel - 1` inputs (B, K - 1, D) left of frame 0.
+        """
         c = self.config
         speaker = jnp.broadcast_to(speaker[:, None], mu.shape)
         x = jnp.concatenate([x, cond, mu, speaker], axis=-1)
         x = Linear(c.dim, precision=self.precision, name="projection")(x)
-        h = x
-        for name in ("conv1", "conv2"):
-            conv = Conv1d(c.dim, c.conv_kernel, groups=c.conv_groups, precision=self.precision, name=name)
-            h = mish(conv(h))
-        return x + h
+        h, inputs = x, []
+        for name, left in zip(("conv1", "conv2"), past, strict=True):
+            inputs.append(jnp.concatenate([left.astype(h.dtype), h], axis=1))
+            conv = Conv1d(
+                c.dim, c.conv_kernel, groups=c.conv_groups, padding=(0, 0), precision=self.precision, name=name
+            )
+            h = mish(conv(inputs[-1]))
+        return x + h, tuple(inputs)
 
 
 def mish(x: jax.Array) -> jax.Array:
@@ -58,10 +68,10 @@ def mish(x: jax.Array) -> jax.Array:
     return x * jnp.tanh(jax.nn.softplus(x))
 
 
-def rotary(length: int, dim: int) -> tuple[jax.Array, jax.Array]:
-    """Cosines and sines (T, dim / 2) float32 for frames 0 .. T - 1, base 10000."""
+def rotary(length: int, dim: int, start: jax.Array | int = 0) -> tuple[jax.Array, jax.Array]:
+    """Cosines and sines (T, dim / 2) float32 for frames start .. start + T - 1, base 10000."""
     inverse = 1.0 / 10000.0 ** (jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
-    angles = jnp.arange(length, dtype=jnp.float32)[:, None] * inverse
+    angles = (start + jnp.arange(length)).astype(jnp.float32)[:, None] * inverse
     return jnp.cos(angles), jnp.sin(angles)
 
 
@@ -77,6 +87,29 @@ def rotate_first_head(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array
     return jnp.concatenate([rotated[:, :, None], x[:, :, 1:]], axis=2)
 
 
+class LayerPast(NamedTuple):
+    """Keys and values of earlier frames in one layer, each (B, S, H, E)."""
+
+    key: jax.Array
+    value: jax.Array
+
+
+class Past(NamedTuple):
+    """What a piece of an utterance needs of the pieces before it: the frames that came before (a number), the inputs
+    of both convolutions (B, K - 1, D) and each layer's keys and values."""
+
+    start: jax.Array | int
+    convolutions: tuple[jax.Array, ...]
+    layers: tuple[LayerPast, ...]
+
+
+def no_past(config: FlowConfig, rows: int) -> Past:
+    """The past of an utterance that begins: convolutions see zeros, attention sees nothing."""
+    zeros = jnp.zeros((rows, config.conv_kernel - 1, config.dim))
+    nothing = jnp.zeros((rows, 0, config.heads, config.head_dim))
+    return Past(0, (zeros, zeros), (LayerPast(nothing, nothing),) * config.depth)
+
+
 class Attention(nn.Module):
     """Masked multi-head self-attention."""
 
@@ -84,8 +117,11 @@ class Attention(nn.Module):
     precision: Precision
 
     @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
-        """x (B, T, D), mask bool broadcastable to (B, T, T) -> (B, T, D)."""
+    def __call__(
+        self, x: jax.Array, mask: jax.Array, start: jax.Array | int, past: LayerPast
+    ) -> tuple[jax.Array, LayerPast]:
+        """x (B, T, D) at frames start .., mask bool broadcastable to (B, T, S + T) -> (B, T, D), and the keys and
+        values of past and present (B, S + T, H, E)."""
         c = self.config
         batch, length, _ = x.shape
 
@@ -93,13 +129,21 @@ class Attention(nn.Module):
             y = Linear(c.heads * c.head_dim, precision=self.precision, name=name)(x)
             return y.reshape(batch, length, c.heads, c.head_dim)
 
-        cos, sin = rotary(length, c.head_dim)
+        cos, sin = rotary(length, c.head_dim, start)
         query = rotate_first_head(project("query"), cos, sin)
-        key = rotate_first_head(project("key"), cos, sin)
+        key = _append(past.key, rotate_first_head(project("key"), cos, sin))
+        value = _append(past.value, project("value"))
         scores = self.precision.einsum("bthe,bshe->bhts", query, key) * c.head_dim**-0.5
         scores = jnp.where(mask[:, None], scores, jnp.finfo(jnp.float32).min)
-        out = self.precision.einsum("bhts,bshe->bthe", jax.nn.softmax(scores, axis=-1), project("value"))
-        return Linear(c.dim, precision=self.precision, name="output")(out.reshape(batch, length, -1))
+        out = self.precision.einsum("bhts,bshe->bthe", jax.nn.softmax(scores, axis=-1), value)
+        out = Linear(c.dim, precision=self.precision, name="output")(out.reshape(batch, length, -1))
+        return out, LayerPast(key, value)
+
+
+def _append(past: jax.Array, present: jax.Array) -> jax.Array:
+    if past.shape[1] == 0:
+        return present
+    return jnp.concatenate([past, present.astype(past.dtype)], axis=1)
 
 
 class FeedForward(nn.Module):
@@ -129,11 +173,14 @@ class Block(nn.Module):
         """Shift, scale and gate of attention, then of the feed-forward: (N, D) -> (N, 6, D)."""
         return self.modulation(jax.nn.silu(time)).reshape(time.shape[0], 6, -1)
 
-    def __call__(self, x: jax.Array, modulation: jax.Array, mask: jax.Array) -> jax.Array:
-        """x (B, T, D), modulation (6, D) of this time step."""
+    def __call__(
+        self, x: jax.Array, modulation: jax.Array, mask: jax.Array, start: jax.Array | int, past: LayerPast
+    ) -> tuple[jax.Array, LayerPast]:
+        """x (B, T, D), modulation (6, D) of this time step; the rest as `Attention`."""
         shift, scale, gate, ff_shift, ff_scale, ff_gate = modulation
-        x = x + gate * self.attention(normalise(x, _NORM_EPS) * (1 + scale) + shift, mask)
-        return x + ff_gate * self.feed_forward(normalise(x, _NORM_EPS) * (1 + ff_scale) + ff_shift)
+        h, past = self.attention(normalise(x, _NORM_EPS) * (1 + scale) + shift, mask, start, past)
+        x = x + gate * h
+        return x + ff_gate * self.feed_forward(normalise(x, _NORM_EPS) * (1 + ff_scale) + ff_shift), past
 
 
 class DiT(nn.Module):
@@ -164,11 +211,16 @@ class DiT(nn.Module):
         speaker: jax.Array,
         modulation: tuple[jax.Array, jax.Array],
         mask: jax.Array,
-    ) -> jax.Array:
+        past: Past | None = None,
+    ) -> tuple[jax.Array, Past]:
         """x, cond, mu (B, T, M), speaker (B, M), modulation of one step ((depth, 6, D), (2, D)), mask bool
-        broadcastable to (B, T, T) -> velocity float32 (B, T, M)."""
+        broadcastable to (B, T, S + T) -> velocity float32 (B, T, M), and past and present together."""
+        past = past or no_past(self.config, x.shape[0])
         blocks, (scale, shift) = modulation
-        h = self.input_embedding(x, cond, mu, speaker)
+        h, convolutions = self.input_embedding(x, cond, mu, speaker, past.convolutions)
+        layers = []
         for index, block in enumerate(self.blocks):
-            h = block(h, blocks[index], mask)
-        return self.output_projection(normalise(h, _NORM_EPS) * (1 + scale) + shift)
+            h, layer = block(h, blocks[index], mask, past.start, past.layers[index])
+            layers.append(layer)
+        velocity = self.output_projection(normalise(h, _NORM_EPS) * (1 + scale) + shift)
+        return velocity, Past(past.start + x.shape[1], convolutions, tuple(layers))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from cosy_jax.config import VocoderConfig
 from cosy_jax.layers import Conv1d, length_mask
-from cosy_jax.vocoder.source import F0Predictor, Source, harmonic_sines
+from cosy_jax.vocoder.source import F0Predictor, Source, SourcePast, harmonic_cycles
 from cosy_jax.vocoder.stft import istft, stft
 
 _MAX_MAGNITUDE = 100.0
@@ -79,10 +79,13 @@ class HiFT(nn.Module):
             return Conv1d(self._channels(stage), 1)
         return Conv1d(self._channels(stage), 2 * stride, stride=stride, padding=(stride - 1, 0))
 
-    def excite(self, mel: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Mel float64 (B, T, M) -> F0 in Hz (B, T) and harmonic sines (B, T, H), both float64."""
+    def excite(self, mel: jax.Array, past: SourcePast | None = None) -> tuple[jax.Array, jax.Array]:
+        """Mel float64 (B, T, M) -> F0 in Hz (B, T) and the harmonics' phases in cycles (B, T, H), both float64."""
         f0 = self.f0_predictor(mel)
-        return f0, harmonic_sines(f0, self.config)
+        if past is None:
+            return f0, harmonic_cycles(f0, self.config)
+        f0 = jnp.where(length_mask(past.known, f0.shape[1]), past.f0, f0)
+        return f0, harmonic_cycles(f0, self.config, past.cycles[:, None])
 
     def excitation(self, f0: jax.Array, sines: jax.Array, noise: jax.Array) -> jax.Array:
         """The source signal (B, S)."""
@@ -114,7 +117,8 @@ class HiFT(nn.Module):
 
     def __call__(self, mel: jax.Array) -> jax.Array:
         """Audio of full rows without noise: touches every parameter, for initialisation."""
-        f0, sines = (part.astype(jnp.float32) for part in self.excite(mel))
+        f0, cycles = self.excite(mel)
+        f0, sines = f0.astype(jnp.float32), jnp.sin(2 * jnp.pi * cycles).astype(jnp.float32)
         noise = jnp.zeros((mel.shape[1] * self.config.samples_per_frame, self.config.harmonics))
         frames = jnp.full(mel.shape[0], mel.shape[1])
         return self.decode(mel.astype(jnp.float32), frames, self.excitation(f0, sines, noise), frames)

@@ -7,10 +7,11 @@ which `excite` must run under `jax.enable_x64`. The sines themselves are constan
 repeats the phase, it does not interpolate), so float64 never leaves the frame rate.
 """
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from cosy_jax.config import VocoderConfig
 from cosy_jax.layers import Linear
@@ -58,14 +59,24 @@ class F0Predictor(nn.Module):
         return jnp.abs(Linear(1, precision=self.precision, name="classifier")(x)[..., 0])
 
 
-def harmonic_sines(f0: jax.Array, config: VocoderConfig) -> jax.Array:
-    """Sine of each harmonic's phase at each frame: F0 (B, T) -> (B, T, H), of unit amplitude.
+class SourcePast(NamedTuple):
+    """What earlier frames leave to the source: the F0 of this window's first `known` (B,) frames, float64 (B, T), and
+    each harmonic's phase in cycles before the window (B, H)."""
 
-    Cycles are summed modulo 1 a frame, so that the sum stays small however long the utterance is.
+    f0: jax.Array
+    known: jax.Array
+    cycles: jax.Array
+
+
+def harmonic_cycles(f0: jax.Array, config: VocoderConfig, before: jax.Array | float = 0.0) -> jax.Array:
+    """Phase of each harmonic at the end of each frame, in cycles modulo 1: F0 (B, T) -> (B, T, H).
+
+    Cycles are summed modulo 1 a frame, so that the sum stays small however long the utterance is. `before` (B, 1, H)
+    is the phase that came before the first frame.
     """
     harmonics = jnp.arange(1, config.harmonics + 1, dtype=f0.dtype)
     cycles = f0[..., None] * harmonics * (config.samples_per_frame / config.sample_rate)
-    return jnp.sin(2 * np.pi * (jnp.cumsum(cycles % 1.0, axis=1) % 1.0))
+    return (before + jnp.cumsum(cycles % 1.0, axis=1)) % 1.0
 
 
 class Source(nn.Module):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from cosy_jax.config import VocoderConfig
 from cosy_jax.layers import length_mask
 from cosy_jax.vocoder.hift import HiFT, mask_frames
+from cosy_jax.vocoder.source import SourcePast
 
 
 class Audio(NamedTuple):
@@ -32,34 +33,38 @@ def vocode(
     `noise` uniform in [0, 1) (S, H), the same for every row. Without `finalize` the last f0_lookahead + lookahead
     frames are context, and one more frame is held back, as the reference does between chunks.
     """
-    f0, sines = excite(params, mel, frames, config)
+    f0, _, sines = excite(params, mel, frames, config)
     held = 0 if finalize else config.f0_lookahead
-    samples, lengths, source = _decode(params, mel, frames - held, f0, sines, noise, config=config, finalize=finalize)
+    samples, lengths, source = decode(params, mel, frames - held, f0, sines, noise, config=config, finalize=finalize)
     return Audio(samples, lengths, f0, source)
 
 
-def excite(params: dict, mel: jax.Array, frames: jax.Array, config: VocoderConfig) -> tuple[jax.Array, jax.Array]:
-    """F0 in Hz float64 (B, T) and harmonic sines float32 (B, T, H).
+def excite(
+    params: dict, mel: jax.Array, frames: jax.Array, config: VocoderConfig, past: SourcePast | None = None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """F0 in Hz float64 (B, T), phases in cycles float64 and their sines float32, both (B, T, H).
 
     float64 is emulated on TPU, convolution and product not at all in places, so there it runs on the host's CPU.
     """
     device = jax.devices("cpu")[0] if jax.default_backend() == "tpu" else None
+    params = {"f0_predictor": params["f0_predictor"]}
     with jax.enable_x64(True), jax.default_device(device):
         if device is not None:
-            params, mel, frames = jax.device_put((params["f0_predictor"], mel, frames), device)
-            params = {"f0_predictor": params}
-        return _excite({"f0_predictor": params["f0_predictor"]}, mel, frames, config=config)
+            params, mel, frames, past = jax.device_put((params, mel, frames, past), device)
+        return _excite(params, mel, frames, past, config=config)
 
 
 @functools.partial(jax.jit, static_argnames=("config",))
-def _excite(params: dict, mel: jax.Array, frames: jax.Array, *, config: VocoderConfig) -> tuple[jax.Array, jax.Array]:
+def _excite(
+    params: dict, mel: jax.Array, frames: jax.Array, past: SourcePast | None, *, config: VocoderConfig
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     mel = mask_frames(mel, frames).astype(jnp.float64)
-    f0, sines = HiFT(config).apply({"params": params}, mel, method="excite")
-    return f0, sines.astype(jnp.float32)
+    f0, cycles = HiFT(config).apply({"params": params}, mel, past, method="excite")
+    return f0, cycles, jnp.sin(2 * jnp.pi * cycles).astype(jnp.float32)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "finalize"))
-def _decode(
+def decode(
     params: dict,
     mel: jax.Array,
     source_frames: jax.Array,
@@ -70,6 +75,8 @@ def _decode(
     config: VocoderConfig,
     finalize: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Samples (B, S), their lengths (B,) and the source (B, S), from mel (B, T, M) and the excitation of its first
+    `source_frames` (B,) frames."""
     model = HiFT(config)
     source = model.apply({"params": params}, f0.astype(jnp.float32), sines, noise, method="excitation")
     frames = source_frames if finalize else source_frames - config.lookahead
