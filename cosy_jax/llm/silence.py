@@ -1,6 +1,6 @@
 """Shortens long silences in speech ids (reference: CosyVoice3Model.llm_job)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 # Codes of silence and breath in the FSQ codebook of the S3 tokenizer v3.
 SILENT_IDS = frozenset({1, 2, 28, 29, 55, 248, 494, 2241, 2242, 2322, 2323})
@@ -9,9 +9,23 @@ MAX_SILENT_RUN = 5
 
 def cap_silence(tokens: Iterable[int]) -> list[int]:
     """The ids without those that would be the sixth or later silent one in a row."""
-    kept, run = [], 0
+    return cap_run(tokens, 0)[0]
+
+
+def cap_blocks(blocks: Iterable[list[int]]) -> Iterator[list[int]]:
+    """`cap_silence` of ids that come in blocks, whose silences may span several; blocks left empty are dropped."""
+    run = 0
+    for block in blocks:
+        kept, run = cap_run(block, run)
+        if kept:
+            yield kept
+
+
+def cap_run(tokens: Iterable[int], run: int) -> tuple[list[int], int]:
+    """The ids to keep after `run` silent ones in a row, and how many silent ones they end in, dropped ones counted."""
+    kept = []
     for token in tokens:
         run = run + 1 if token in SILENT_IDS else 0
         if run <= MAX_SILENT_RUN:
             kept.append(token)
-    return kept
+    return kept, run

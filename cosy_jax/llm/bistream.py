@@ -1,0 +1,242 @@
+"""Speech ids while the text is still arriving (reference: cosyvoice/llm/llm.py, Qwen2LM.inference_bistream).
+
+B batch (1 here), T appended positions, S cache slots. The row is laid out as the model was trained on it:
+
+    sos, instruction up to <|endofprompt|>, 5 text, 15 speech, 5 text, 15 speech, ..., rest of the text, task, speech
+
+The prompt's transcript and recording fill the first turns. A turn of speech ends with a fill id, drawn by the model or
+taken for drawn after the 15th; the fill id itself is not part of the row. Text ids beyond the turn wait on the host.
+"""
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cosy_jax import buckets
+from cosy_jax.config import LLMConfig, SamplingConfig
+from cosy_jax.errors import CosyError
+from cosy_jax.llm.decode import DecodeState, Limits, RasSampler, append, empty, grow
+from cosy_jax.llm.qwen2 import init_cache
+from cosy_jax.llm.silence import cap_blocks
+from cosy_jax.llm.stream import BlockDecoder, check_block, is_done
+from cosy_jax.precision import FLOAT32, Precision
+
+TEXT_TURN, SPEECH_TURN = 5, 15
+# A row's length is not known while its text arrives: its cache starts at the smallest of these that holds the prompt
+# and is copied into the next one when full. One more program of each kind is compiled for each size that is reached.
+SLOTS = (512, 1024, 2048, 4096, 8192)
+APPENDED = (8, 32, *buckets.LM_PROMPT)
+_NO_LIMIT = np.iinfo(np.int32).max
+
+Ids = tuple[tuple[int, bool], ...]  # each with whether it is a text id
+
+
+@dataclass(frozen=True)
+class BistreamPrompt:
+    """What comes before the text: ids of the prompt text, end_of_prompt among them, and speech ids int (L,)."""
+
+    text_ids: Sequence[int]
+    speech_ids: np.ndarray
+    end_of_prompt: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The host's side of a row: what to run next, and what waits for its turn."""
+
+    pending: Ids  # to be run before the next draw
+    text: tuple[int, ...]  # text ids that wait
+    speech: tuple[int, ...]  # prompt speech ids that wait
+    until_fill: int  # speech ids left in this turn
+    owes_text: bool  # a turn of text comes before the next speech id
+    filled: bool = False  # a fill id was drawn last
+    last: Ids = ()  # what was run last
+
+
+def bistream_tokens(
+    params: dict,
+    text: Iterable[Sequence[int]],
+    prompt: BistreamPrompt,
+    key: jax.Array,
+    *,
+    config: LLMConfig,
+    sampling: SamplingConfig,
+    precision: Precision = FLOAT32,
+    block: int = SPEECH_TURN,
+    reference_slips: bool = False,
+) -> Iterator[list[int]]:
+    """Yields speech ids, silence capped, in blocks of at most `block`, as soon as the text so far allows.
+
+    `text` yields pieces of the text to speak, as ids; how it is cut into pieces does not change the speech ids. What
+    it raises passes through, after the ids before. Arguments and errors are otherwise those of `bistream_blocks`.
+    """
+    decoder = BlockDecoder(params, key, config, RasSampler(sampling), precision)
+    # Id by id, as the reference's front end hands them on.
+    singly = ([i] for piece in text for i in piece)
+    return cap_blocks(bistream_blocks(decoder, singly, prompt, sampling, block, reference_slips))
+
+
+def bistream_blocks(
+    decoder: BlockDecoder,
+    text: Iterable[Sequence[int]],
+    prompt: BistreamPrompt,
+    sampling: SamplingConfig,
+    block: int = SPEECH_TURN,
+    reference_slips: bool = False,
+) -> Iterator[list[int]]:
+    """`bistream_tokens` with any sampler and without the cap on silence; each piece of text allows one turn of speech
+    at most, as in the reference, so that the cut into pieces matters.
+
+    Stop ids are masked until the text has ended; all speech is at most sampling.max_ratio ids a text id (the
+    reference bounds neither). `reference_slips` does three things as the reference does, which leave the layout of
+    the training: without prompt speech the first turn of speech comes before any text; when the text ends, the ids
+    run last are run once more; and prompt speech still waiting then is dropped.
+
+    Raises CosyError: at the call, for a prompt text without end_of_prompt and a block size below 1; while iterating,
+    for an empty text, a text id outside the vocabulary, and a row longer than the largest cache.
+    """
+    check_block(block)
+    layout = begin(prompt, decoder.config, reference_slips)
+    return _speak(decoder, text, layout, sampling, block, reference_slips)
+
+
+def begin(prompt: BistreamPrompt, config: LLMConfig, reference_slips: bool) -> Layout:
+    """The row before any text arrived; CosyError where the prompt text lacks its end."""
+    ids = tuple(prompt.text_ids)
+    if prompt.end_of_prompt not in ids:
+        raise CosyError("The prompt text lacks <|endofprompt|>, without which the model repeats it: add it.")
+    _check_ids(ids, config)
+    cut = ids.index(prompt.end_of_prompt) + 1
+    speech = tuple(int(i) for i in prompt.speech_ids)
+    return Layout(
+        pending=((config.sos_id, False), *_as_text(ids[:cut])),
+        text=ids[cut:],
+        speech=speech,
+        until_fill=SPEECH_TURN - len(speech) % SPEECH_TURN,
+        owes_text=not speech and not reference_slips,
+    )
+
+
+def take(layout: Layout, piece: Sequence[int]) -> Layout:
+    """More text; as many turns of the prompt as the text now allows become pending."""
+    layout = replace(layout, text=(*layout.text, *piece))
+    while layout.speech and len(layout.text) >= TEXT_TURN:
+        layout = _place_turn(layout)
+    return layout
+
+
+def next_turn(layout: Layout) -> Layout | None:
+    """The layout with all pending that comes before the next turn of speech; None where that needs more text."""
+    if layout.speech:
+        return None
+    if not layout.owes_text:
+        return layout
+    return _place_turn(layout) if len(layout.text) >= TEXT_TURN else None
+
+
+def after_turn(layout: Layout, ids: list[int]) -> Layout:
+    """The layout once its pending ids were run and the turn's speech ids drawn."""
+    last: Ids = ((ids[-1], False),) if ids else layout.pending
+    return replace(layout, pending=(), last=last, until_fill=SPEECH_TURN, owes_text=True, filled=True)
+
+
+def finish(layout: Layout, config: LLMConfig, reference_slips: bool) -> Layout:
+    """The layout with all pending that comes before the last speech ids, once the text has ended."""
+    before, behind = (layout.last, ()) if reference_slips else ((), layout.speech)
+    rest: Ids = (*_as_text(layout.text), (config.task_id, False), *((i, False) for i in behind))
+    return replace(layout, pending=(*before, *layout.pending, *rest), text=(), speech=())
+
+
+def _place_turn(layout: Layout) -> Layout:
+    speech: Ids = tuple((i, False) for i in layout.speech[:SPEECH_TURN])
+    pending = (*layout.pending, *_as_text(layout.text[:TEXT_TURN]), *speech)
+    return replace(layout, pending=pending, text=layout.text[TEXT_TURN:], speech=layout.speech[SPEECH_TURN:])
+
+
+def _as_text(ids: Iterable[int]) -> Ids:
+    return tuple((i, True) for i in ids)
+
+
+def _check_ids(ids: Iterable[int], config: LLMConfig) -> None:
+    for i in ids:
+        if not 0 <= i < config.text_vocab_size:
+            raise CosyError(f"Text id {i} is outside the vocabulary of {config.text_vocab_size}: use its tokenizer.")
+
+
+def _speak(
+    decoder: BlockDecoder,
+    text: Iterable[Sequence[int]],
+    layout: Layout,
+    sampling: SamplingConfig,
+    block: int,
+    reference_slips: bool,
+) -> Iterator[list[int]]:
+    config = decoder.config
+    slots = SLOTS[0]
+    cache = init_cache(config, 1, slots, decoder.precision)
+    state = empty(cache, config.speech_vocab_size, sampling.window, slots)
+    text_ids = spoken = 0
+    for piece in text:
+        _check_ids(piece, config)
+        text_ids += len(piece)
+        layout = take(layout, piece)
+        if (turn := next_turn(layout)) is None:
+            continue
+        state = _run_pending(decoder, state, turn)
+        state, ids = yield from _draw_turn(decoder, state, _limits(True), turn.until_fill, block)
+        layout = after_turn(turn, ids)
+        spoken += len(ids)
+    if not text_ids:
+        raise CosyError("The text to speak is empty: pass at least one word.")
+    state = _run_pending(decoder, state, finish(layout, config, reference_slips))
+    most = int(text_ids * sampling.max_ratio) - spoken
+    yield from _draw_turn(decoder, state, _limits(False), most, block)
+
+
+def _limits(more_text: bool) -> Limits:
+    """While more text may come only a fill id ends a turn; then any stop id does."""
+    masked = np.asarray([_NO_LIMIT if more_text else 0], np.int32)
+    most = np.asarray([_NO_LIMIT], np.int32)
+    return Limits(jnp.asarray(masked), jnp.asarray(most), jnp.asarray(np.asarray([more_text])))
+
+
+def _draw_turn(
+    decoder: BlockDecoder, state: DecodeState, limits: Limits, most: int, block: int
+) -> Generator[list[int], None, tuple[DecodeState, list[int]]]:
+    """Yields at most `most` speech ids in blocks; returns the state and all of them."""
+    turn: list[int] = []
+    while len(turn) < most and not is_done(state):
+        steps = min(block, most - len(turn))
+        # The loop runs the id it has drawn last, kept or not: one slot more.
+        state, ids = decoder.draw(_with_room(state, steps + 1), limits, steps)
+        turn += ids
+        yield ids
+    return state, turn
+
+
+def _run_pending(decoder: BlockDecoder, state: DecodeState, layout: Layout) -> DecodeState:
+    length = len(layout.pending)
+    size = buckets.bucket(length, APPENDED, "The prompt with the text")
+    ids, is_text = np.zeros((1, size), np.int32), np.zeros((1, size), bool)
+    ids[0, :length], is_text[0, :length] = zip(*layout.pending, strict=True)
+    return append(
+        decoder.params,
+        _with_room(state, size),
+        jnp.asarray(ids),
+        jnp.asarray(is_text),
+        jnp.asarray(np.asarray([length], np.int32)),
+        jnp.asarray(np.asarray([layout.filled])),
+        config=decoder.config,
+        precision=decoder.precision,
+    )
+
+
+def _with_room(state: DecodeState, positions: int) -> DecodeState:
+    """The state with at least `positions` free slots. Ids drawn never outnumber the positions of their row, so that
+    the same number of columns holds them."""
+    needed = int(np.asarray(state.position)[0]) + positions
+    slots = buckets.bucket(needed, SLOTS, "The prompt with the text and its speech")
+    return state if slots <= state.tokens.shape[1] else grow(state, slots=slots, bucket=slots)
