@@ -23,23 +23,31 @@ class Voice:
     transcript: str = ""
 
 
-def lm_context(mode: str, voice: Voice, instruct: str = "") -> tuple[str, np.ndarray]:
-    """The text in front of the one to speak, and the speech tokens behind it, int32 (L,).
-
-    Only zero-shot continues the recording; the other modes take the voice from the flow alone. CosyError for a mode
-    without what it needs.
-    """
-    nothing = np.zeros(0, np.int32)
+def check_mode(mode: str, transcript: str, instruct: str = "") -> None:
+    """CosyError for a mode without what it needs; `transcript` is what is said in the recording, if known."""
     if mode not in MODES:
         raise CosyError(f"Unknown mode '{mode}': choose one of {', '.join(MODES)}.")
     if (mode == "instruct") != bool(instruct.strip()):
         raise CosyError("An instruction belongs to mode instruct, which needs one: give both or neither.")
-    if mode == "zero-shot":
-        if not voice.transcript.strip():
-            raise CosyError("Mode zero-shot needs what is said in the recording: give it, or use mode cross-lingual.")
-        return with_prefix(voice.transcript)[0], voice.prompt.speech_tokens
-    if mode == "cross-lingual":
-        return SYSTEM_PREFIX, nothing
+    if mode == "zero-shot" and not transcript.strip():
+        raise CosyError(
+            "Mode zero-shot needs what is said in the recording (--prompt-text): give it, or use cross-lingual."
+        )
     if END_OF_PROMPT in instruct:
         raise CosyError(f"The instruction holds {END_OF_PROMPT}, which is added behind it: leave it out.")
+
+
+def lm_context(mode: str, voice: Voice, instruct: str = "", text: str = "") -> tuple[str, np.ndarray]:
+    """The text in front of `text`, the one to speak, and the speech tokens behind it, int32 (L,).
+
+    Only zero-shot continues the recording; the other modes take the voice from the flow alone. A cross-lingual text
+    may bring its own prefix, up to `<|endofprompt|>`, as the reference asks for: then nothing is put in front.
+    CosyError for a mode without what it needs.
+    """
+    check_mode(mode, voice.transcript, instruct)
+    nothing = np.zeros(0, np.int32)
+    if mode == "zero-shot":
+        return with_prefix(voice.transcript)[0], voice.prompt.speech_tokens
+    if mode == "cross-lingual":
+        return "" if END_OF_PROMPT in text else SYSTEM_PREFIX, nothing
     return f"{SYSTEM_PREFIX.removesuffix(END_OF_PROMPT)} {instruct.strip()}{END_OF_PROMPT}", nothing

@@ -76,11 +76,20 @@ def _generator_at(outputs: int) -> np.random.RandomState:
     return generator
 
 
-@functools.lru_cache(maxsize=8)
 def _state_at(outputs: int) -> Any:
     generator = np.random.RandomState(0)
-    for start in range(0, outputs, _CHUNK):
-        _raw(generator, min(_CHUNK, outputs - start))
+    generator.set_state(_state_at_chunk(outputs // _CHUNK))
+    _raw(generator, outputs % _CHUNK)
+    return generator.get_state()
+
+
+@functools.lru_cache(maxsize=128)
+def _state_at_chunk(chunks: int) -> Any:
+    """After that many chunks of outputs; each from the one before, so that a later start costs no more than a chunk."""
+    generator = np.random.RandomState(0)
+    if chunks:
+        generator.set_state(_state_at_chunk(chunks - 1))
+        _raw(generator, _CHUNK)
     return generator.get_state()
 
 

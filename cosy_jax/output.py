@@ -2,7 +2,9 @@
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -32,16 +34,41 @@ def write_audio(path: str | Path, samples: np.ndarray, sample_rate: int) -> None
 
     The file appears under its name when it is complete. CosyError for another suffix or a failed write.
     """
+    write_pieces(path, [samples], sample_rate)
+
+
+def write_pieces(path: str | Path, pieces: Iterable[np.ndarray], sample_rate: int) -> None:
+    """As `write_audio`, for pieces as they come. Where they end in an error, what came before it is kept in the file
+    and the error raised; without a single piece there is no file."""
     path = Path(path)
-    if path.suffix.lower() not in _FORMATS:
-        raise CosyError(f"Unknown audio suffix '{path.suffix}' of {path.name}: use .wav or .flac.")
+    check_suffix(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
+    written = 0
     try:
-        soundfile.write(temporary, samples, sample_rate, "PCM_16", format=_FORMATS[path.suffix.lower()])
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        kind = _FORMATS[path.suffix.lower()]
+        with soundfile.SoundFile(temporary, "w", sample_rate, 1, "PCM_16", format=kind) as file:
+            for piece in pieces:
+                file.write(piece)
+                written += len(piece)
     except (OSError, soundfile.LibsndfileError) as error:
         raise CosyError(f"Cannot write {path}: {error}.") from error
     finally:
+        if written:
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
         Path(temporary).unlink(missing_ok=True)
+
+
+def check_suffix(path: str | Path) -> None:
+    """CosyError unless the file's name says a format that can be written."""
+    path = Path(path)
+    if path.suffix.lower() not in _FORMATS:
+        raise CosyError(f"Unknown audio suffix '{path.suffix}' of {path.name}: use .wav or .flac.")
+
+
+def write_pcm(stream: BinaryIO, pieces: Iterable[np.ndarray]) -> None:
+    """Raw 16-bit little-endian PCM of float32 pieces in [-1, 1], flushed piece by piece."""
+    for piece in pieces:
+        stream.write((np.clip(piece, -1, 1) * 32767).round().astype("<i2").tobytes())
+        stream.flush()

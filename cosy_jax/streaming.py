@@ -10,14 +10,13 @@ State lives in the generator and is handed from call to call: streams share noth
 
 from collections.abc import Callable, Iterable, Iterator
 
-import jax.numpy as jnp
 import numpy as np
 
-from cosy_jax import buckets
 from cosy_jax.config import FlowConfig, ModelConfig
 from cosy_jax.flow import streaming as flow_streaming
-from cosy_jax.flow.cfm import FlowInputs, solve
-from cosy_jax.noise import flow_noise
+from cosy_jax.flow.cfm import solve
+from cosy_jax.flow.inputs import utterance
+from cosy_jax.join import fade
 from cosy_jax.precision import Precision
 from cosy_jax.prompt.prompt import Prompt
 from cosy_jax.vocoder import streaming as vocoder_streaming
@@ -60,17 +59,9 @@ def exact_solver(params: dict, prompt: Prompt, config: FlowConfig, precision: Pr
     def piece(tokens: np.ndarray, until: int, last: bool) -> np.ndarray:
         nonlocal given
         seen = tokens if last else tokens[: until + config.lookahead]
-        size = buckets.bucket(len(seen), buckets.SPEECH_TOKENS, "The prompt with the speech")
         mel, _, _ = solve(
             params,
-            FlowInputs(
-                tokens=jnp.asarray(np.pad(seen, (0, size - len(seen))).astype(np.int32))[None],
-                lengths=jnp.asarray([len(seen)]),
-                prompt_mel=jnp.asarray(np.pad(prompt.mel, ((0, ratio * size - len(prompt.mel)), (0, 0))))[None],
-                prompt_frames=jnp.asarray([len(prompt.mel)]),
-                speaker=jnp.asarray(prompt.speaker_embedding)[None],
-                noise=jnp.asarray(flow_noise(ratio * size)),
-            ),
+            utterance(seen, prompt, config),
             config=config,
             precision=precision,
             streaming=not last,
@@ -83,10 +74,19 @@ def exact_solver(params: dict, prompt: Prompt, config: FlowConfig, precision: Pr
 
 
 def stream_audio(
-    blocks: Iterable[list[int]], prompt: Prompt, solve_piece: SolvePiece, vocoder_params: dict, config: ModelConfig
+    blocks: Iterable[list[int]],
+    prompt: Prompt,
+    solve_piece: SolvePiece,
+    vocoder_params: dict,
+    config: ModelConfig,
+    fade_in: bool = False,
+    fade_out: bool = False,
 ) -> Iterator[np.ndarray]:
     """Pieces of audio float32 (S,) for speech tokens that arrive in blocks; as soon as a hop and its lookahead are
-    there, and the rest when the blocks end."""
+    there, and the rest when the blocks end. An error of the blocks is raised after the audio of those before it.
+
+    `fade_in` and `fade_out` are for an utterance that others come before or after.
+    """
     tokens = list(prompt.speech_tokens)
     state = vocoder_streaming.init_state(config.vocoder)
     sizes = hops(len(tokens))
@@ -95,13 +95,20 @@ def stream_audio(
     def speak(end: int, last: bool) -> np.ndarray:
         nonlocal state
         mel = solve_piece(np.asarray(tokens, np.int32), end, last)
+        head = fade_in and state.given == 0
         audio, state = vocoder_streaming.extend(vocoder_params, state, mel, config, last)
-        return audio
+        return fade(audio, config.sample_rate, head, fade_out and last)
 
-    for block in blocks:
-        tokens += block
-        while len(tokens) >= until + config.flow.lookahead:
-            yield speak(until, last=False)
-            until += next(sizes)
+    failure = None
+    try:
+        for block in blocks:
+            tokens += block
+            while len(tokens) >= until + config.flow.lookahead:
+                yield speak(until, last=False)
+                until += next(sizes)
+    except Exception as error:
+        failure = error
     if len(tokens) > len(prompt.speech_tokens):
         yield speak(len(tokens), last=True)
+    if failure is not None:
+        raise failure

@@ -1,7 +1,7 @@
 """The stages joined: text and a recorded voice in, speech out."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,20 +13,30 @@ import numpy as np
 from cosy_jax import buckets, checkpoint
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.flow.cfm import FlowInputs, solve
-from cosy_jax.llm.decode import Prompts, generate
+from cosy_jax.flow.cfm import solve
+from cosy_jax.flow.inputs import utterance
+from cosy_jax.join import join_audio
+from cosy_jax.llm.bistream import BistreamPrompt, bistream_tokens
+from cosy_jax.llm.decode import generate
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.silence import cap_silence
 from cosy_jax.llm.speech_lm import TokenRow, prompt_row
+from cosy_jax.llm.stream import pad_prompt, stream_tokens
 from cosy_jax.modes import Voice, lm_context
-from cosy_jax.noise import flow_noise, vocoder_noise
+from cosy_jax.noise import vocoder_noise
 from cosy_jax.precision import FLOAT32, Precision
 from cosy_jax.prompt.audio import Audio
-from cosy_jax.prompt.prompt import Prompt, encode_prompt
+from cosy_jax.prompt.prompt import Prompt, encode_prompt, speech_tokens
+from cosy_jax.speed import change_speed, check_speed
 from cosy_jax.stages import expected_shapes
+from cosy_jax.streaming import cached_solver, exact_solver, hops, stream_audio
+from cosy_jax.text.normalise import DEFAULT, FrontendOptions
 from cosy_jax.text.prompt_text import check_text
+from cosy_jax.text.special_tokens import END_OF_PROMPT
+from cosy_jax.text.split import prepare
 from cosy_jax.text.tokenizer import TextTokenizer
 from cosy_jax.vocoder.vocode import vocode
+from cosy_jax.voice_conversion import source_pieces
 
 
 @dataclass(frozen=True)
@@ -36,8 +46,19 @@ class Options:
     mode: str = "zero-shot"  # or "cross-lingual", "instruct"
     instruct: str = ""  # how to speak, for mode instruct
     seed: int = 0
+    speed: float = 1.0  # 0.5 to 2; the pitch stays
     # The reference masks the wrong id below the minimum length and so can stop early; True does as it does.
     reference_min_length: bool = False
+    frontend: FrontendOptions = DEFAULT  # how the text is normalised and split
+    solver: str = "cached"  # of streams; "exact" solves every prefix anew, as the reference does
+    left_chunks: int | None = None  # chunks of 1 s that a cached stream looks back on; None: all
+
+    def __post_init__(self) -> None:
+        check_speed(self.speed)
+        if self.solver not in ("cached", "exact"):
+            raise CosyError(f"Unknown solver '{self.solver}': choose cached or exact.")
+        if self.left_chunks is not None and self.left_chunks < 1:
+            raise CosyError(f"A stream cannot look back {self.left_chunks} chunks: give at least 1, or None for all.")
 
 
 @dataclass(frozen=True)
@@ -47,7 +68,7 @@ class Speech:
     audio: np.ndarray  # float32 (S,), in [-0.99, 0.99]
     sample_rate: int  # Hz
     tokens: np.ndarray  # int32 (L,), 25 Hz, silence capped
-    mel: np.ndarray  # float32 (2 L, 80), log amplitude
+    mel: np.ndarray  # float32 (T, 80), log amplitude, T = 2 L / speed
     fallbacks: int  # draws repeated by the repetition rule
     seconds: dict[str, float] = field(default_factory=dict)  # wall time a stage
 
@@ -101,46 +122,122 @@ class Synthesizer:
         options: Options | None = None,
         on_stage: Callable[[str], None] | None = None,
     ) -> Speech:
-        """Speak `text` in a voice.
+        """Speak `text` in a voice; a long text segment after segment, the joins faded.
 
         Every argument is data and so is the result: the same ones give the same speech. `on_stage` is called with the
-        name of each stage before it runs.
+        name of each stage before it runs. CosyError for a text without anything to speak, a mode without what it
+        needs, and speech beyond 300 s a segment.
         """
         options = options or Options()
-        check_text(text)
-        context, speech_tokens = lm_context(options.mode, voice, options.instruct)
         watch = _Stopwatch(on_stage)
         with watch("language model"):
-            ids = self.tokenizer.encode(text)
-            row = prompt_row(self.tokenizer.encode(context) + ids, speech_tokens, self.config.llm)
-            tokens, fallbacks = self.decode(row, len(ids), options)
+            decoded = [self.decode(segment, options) for segment in self._segments(text, voice, options)]
         with watch("flow"):
-            mel = self.mel(tokens, voice.prompt)
+            mels = [change_speed(self.mel(tokens, voice.prompt), options.speed) for tokens, _ in decoded]
         with watch("vocoder"):
-            audio = self.vocode(mel)
+            audio = join_audio([self.vocode(mel) for mel in mels], self.config.sample_rate)
+        tokens, mel = np.concatenate([tokens for tokens, _ in decoded]), np.concatenate(mels)
+        fallbacks = sum(count for _, count in decoded)
         return Speech(audio, self.config.sample_rate, tokens, mel, fallbacks, watch.seconds)
 
-    def decode(self, row: TokenRow, text_length: int, options: Options) -> tuple[np.ndarray, int]:
-        """Speech tokens int32 (L,), silence capped, for a prompt row and the number of text ids to speak; and how
-        often the repetition rule drew again."""
+    def stream(self, text: str | Iterable[str], voice: Voice, options: Options | None = None) -> Iterator[np.ndarray]:
+        """Speak while it is decoded: yields pieces of audio, float32 (S,) at 24 kHz.
+
+        `text` may arrive in pieces itself; it is then neither normalised nor split. What its iterator raises is
+        raised here, after the audio so far. Arguments are checked at the call, before the first piece is asked for.
+        """
+        options = options or Options()
+        if options.speed != 1:
+            raise CosyError("A stream cannot change the speed: leave speed at 1, or do not stream.")
+        if not isinstance(text, str):
+            return self._pieces(self._decode_arriving(text, voice, options), voice, options)
+        return self._stream_segments(self._segments(text, voice, options), voice, options)
+
+    def _stream_segments(self, segments: "list[_Segment]", voice: Voice, options: Options) -> Iterator[np.ndarray]:
         sampling = self.config.sampling
-        length = len(row.ids)
-        max_new = int(text_length * sampling.max_ratio)
-        size = buckets.bucket(length, buckets.LM_PROMPT, "The prompt with the text")
-        new = buckets.bucket(max_new, buckets.LM_NEW, "The speech of this text")
-        pad = (0, size - length)
-        prompts = Prompts(
-            ids=jnp.asarray(np.pad(row.ids, pad))[None],
-            is_text=jnp.asarray(np.pad(row.is_text, pad))[None],
-            lengths=jnp.asarray([length]),
-            min_new=jnp.asarray([int(text_length * sampling.min_ratio)]),
-            max_new=jnp.asarray([max_new]),
+        for index, segment in enumerate(segments):
+            blocks = stream_tokens(
+                self.params("llm"),
+                segment.row,
+                segment.key,
+                min_new=int(segment.text_length * sampling.min_ratio),
+                max_new=int(segment.text_length * sampling.max_ratio),
+                config=self.config.llm,
+                sampling=sampling,
+                precision=self.precision,
+                reference_slip=options.reference_min_length,
+                first_block=next(hops(len(voice.prompt.speech_tokens))) + self.config.flow.lookahead,
+            )
+            yield from self._pieces(blocks, voice, options, index > 0, index < len(segments) - 1)
+
+    def _pieces(
+        self, blocks: Iterable[list[int]], voice: Voice, options: Options, fade_in: bool = False, fade_out: bool = False
+    ) -> Iterator[np.ndarray]:
+        flow = (self.params("flow"), voice.prompt, self.config.flow, self.precision)
+        solver = exact_solver(*flow) if options.solver == "exact" else cached_solver(*flow, options.left_chunks)
+        return stream_audio(blocks, voice.prompt, solver, self.params("hift"), self.config, fade_in, fade_out)
+
+    def _decode_arriving(self, text: Iterable[str], voice: Voice, options: Options) -> Iterator[list[int]]:
+        context, speech_ids = lm_context(options.mode, voice, options.instruct)
+        prompt = BistreamPrompt(self.tokenizer.encode(context), speech_ids, self.tokenizer.end_of_prompt_id)
+        return bistream_tokens(
+            self.params("llm"),
+            (self.tokenizer.encode(piece) for piece in text),
+            prompt,
+            jax.random.key(options.seed),
+            config=self.config.llm,
+            sampling=self.config.sampling,
+            precision=self.precision,
         )
+
+    def _segments(self, text: str, voice: Voice, options: Options) -> "list[_Segment]":
+        """The text cut into what is spoken at a time, each with its prompt and its key: seed, seed + 1, ..."""
+        check_text(text)
+        context, speech_ids = lm_context(options.mode, voice, options.instruct, text)
+        context_ids = self.tokenizer.encode(context)
+        segments: list[_Segment] = []
+        for index, part in enumerate(prepare(text, self.tokenizer, options.frontend)):
+            row = prompt_row(context_ids + self.tokenizer.encode(part), speech_ids, self.config.llm)
+            # A prefix that the text brings is not spoken. The reference counts it too.
+            spoken = self.tokenizer.encode(part.rpartition(END_OF_PROMPT)[2])
+            segments.append(_Segment(row, len(spoken), jax.random.key(options.seed + index)))
+        if not segments:
+            raise CosyError("Nothing of the text is left to speak once it is normalised: add at least one word.")
+        return segments
+
+    def convert_voice(
+        self,
+        source: str | Path | Audio,
+        voice: Voice,
+        options: Options | None = None,
+        on_stage: Callable[[str], None] | None = None,
+    ) -> Speech:
+        """What is said in a recording of any length, in another voice; of the options only `speed` has a meaning here.
+
+        CosyError where the source is unreadable, below 16 kHz, shorter than 0.05 s or silent.
+        """
+        options = options or Options()
+        watch = _Stopwatch(on_stage)
+        with watch("speech tokens"):
+            wavs, params = source_pieces(source), self.params("speech_tokenizer")
+            pieces = [speech_tokens(wav, params, self.config, FLOAT32) for wav in wavs]
+        with watch("flow"):
+            mels = [change_speed(self.mel(tokens, voice.prompt), options.speed) for tokens in pieces]
+        with watch("vocoder"):
+            audio = join_audio([self.vocode(mel) for mel in mels], self.config.sample_rate)
+        tokens, mel = np.concatenate(pieces), np.concatenate(mels)
+        return Speech(audio, self.config.sample_rate, tokens, mel, 0, watch.seconds)
+
+    def decode(self, segment: "_Segment", options: Options) -> tuple[np.ndarray, int]:
+        """Speech tokens int32 (L,) of a segment, silence capped, and how often the repetition rule drew again."""
+        sampling, length = self.config.sampling, segment.text_length
+        size = buckets.bucket(len(segment.row.ids), buckets.LM_PROMPT, "The prompt with the text")
+        new = buckets.bucket(int(length * sampling.max_ratio), buckets.LM_NEW, "The speech of this text")
         state = generate(
             self.params("llm"),
             init_cache(self.config.llm, 1, size + new, self.precision),
-            prompts,
-            jax.random.key(options.seed)[None],
+            pad_prompt(segment.row, size, int(length * sampling.min_ratio), int(length * sampling.max_ratio)),
+            segment.key[None],
             config=self.config.llm,
             sampling=sampling,
             precision=self.precision,
@@ -154,26 +251,10 @@ class Synthesizer:
 
     def mel(self, tokens: np.ndarray, prompt: Prompt) -> np.ndarray:
         """Mel float32 (2 L, 80) of speech tokens int (L,), the prompt's part cut off."""
-        flow = self.config.flow
-        all_tokens = np.concatenate([prompt.speech_tokens, tokens])
-        length = len(all_tokens)
-        size = buckets.bucket(length, buckets.SPEECH_TOKENS, "The prompt with the speech")
-        frames = flow.token_mel_ratio * size
-        prompt_frames = len(prompt.mel)
-        mel, _, _ = solve(
-            self.params("flow"),
-            FlowInputs(
-                tokens=jnp.asarray(np.pad(all_tokens, (0, size - length)))[None],
-                lengths=jnp.asarray([length]),
-                prompt_mel=jnp.asarray(np.pad(prompt.mel, ((0, frames - prompt_frames), (0, 0))))[None],
-                prompt_frames=jnp.asarray([prompt_frames]),
-                speaker=jnp.asarray(prompt.speaker_embedding)[None],
-                noise=jnp.asarray(flow_noise(frames)),
-            ),
-            config=flow,
-            precision=self.precision,
-        )
-        return np.asarray(mel[0])[prompt_frames : flow.token_mel_ratio * length]
+        flow, all_tokens = self.config.flow, np.concatenate([prompt.speech_tokens, tokens])
+        inputs = utterance(all_tokens, prompt, flow)
+        mel, _, _ = solve(self.params("flow"), inputs, config=flow, precision=self.precision)
+        return np.asarray(mel[0])[len(prompt.mel) : flow.token_mel_ratio * len(all_tokens)]
 
     def vocode(self, mel: np.ndarray) -> np.ndarray:
         """Audio float32 (S,) of a mel (T, 80), S = 480 T."""
@@ -188,6 +269,15 @@ class Synthesizer:
             vocoder,
         )
         return np.asarray(audio.samples[0])[: int(audio.lengths[0])]
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """What is spoken at a time: the language model's prompt, how many of its ids are to be spoken, and the key."""
+
+    row: TokenRow
+    text_length: int
+    key: jax.Array
 
 
 class _Stopwatch:

@@ -1,5 +1,6 @@
 """The command as a stranger uses it: speech comes out, and bad input gets one sentence and status 2."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,12 @@ from cosy_jax.cli import main
 from tests.conftest import TINY
 from tests.reference import REPOSITORY
 
+LONG = "Could you tell me how to get to the railway station from here?"
 RECORDING = REPOSITORY / "tests" / "data" / "prompt_1.flac"
 
 
 def arguments(out, **changes):
+    """`synthesize` with the options that `changes` changes, or leaves out where they are None."""
     options = {
         "weights": TINY,
         "text": "Good morning.",
@@ -25,7 +28,22 @@ def arguments(out, **changes):
         "compile-cache": REPOSITORY / ".pytest_cache" / "xla",
     }
     options.update({name.replace("_", "-"): value for name, value in changes.items()})
-    return ["synthesize", *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
+    return ["synthesize", *as_words(options)]
+
+
+def as_words(options):
+    return [part for name, value in options.items() if value is not None for part in (f"--{name}", str(value))]
+
+
+def conversion(out, **changes):
+    """`convert-voice` likewise."""
+    words = arguments(out, **{"source": RECORDING} | changes | {"text": None, "prompt_text": None})
+    return ["convert-voice", *words[1:]]
+
+
+def add_voice(folder, name="ann", *more):
+    options = {"weights": TINY, "prompt-wav": RECORDING, "voices": folder}
+    return main(["voice", "add", name, *as_words(options), *more])
 
 
 def test_synthesize_writes_the_same_wav_for_the_same_seed(tmp_path, capsys):
@@ -58,6 +76,17 @@ def write_wav(path: Path, seconds: float, rate: int = 16000) -> Path:
     return path
 
 
+def damaged(folder: Path) -> Path:
+    (folder / "ann.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      and more")
+    return folder
+
+
+def saved(folder: Path, **changes):
+    """Changes that take a voice without transcript, saved in `folder`, in place of the recording."""
+    assert add_voice(folder) == 0
+    return {"voice": "ann", "voices": folder, "prompt_wav": None, "prompt_text": None} | changes
+
+
 BAD = {
     "no such weights": (lambda p: {"weights": p / "absent"}, "not a converted model"),
     "empty text": (lambda p: {"text": "  "}, "empty"),
@@ -73,18 +102,98 @@ BAD = {
     "output of unknown kind": (lambda p: {"out": p / "a.mp3"}, "suffix"),
     "no RL weights": (lambda p: {"llm": "rl"}, "no 'rl' language model"),
     "unknown dtype": (lambda p: {"dtype": "float16"}, "Unknown dtype"),
+    "no voice at all": (lambda p: {"prompt_wav": None}, "either --prompt-wav FILE or --voice NAME"),
+    "two voices": (lambda p: {"voice": "ann", "voices": p}, "either --prompt-wav FILE or --voice NAME"),
+    "zero-shot without transcript": (lambda p: {"prompt_text": None}, "needs what is said"),
+    "zero-shot, saved without transcript": (saved, "needs what is said"),
+    "transcript of a saved voice": (lambda p: saved(p, prompt_text="Some words."), "leave --prompt-text out"),
+    "instruct without instruction": (lambda p: {"mode": "instruct"}, "needs one"),
+    "empty instruction": (lambda p: {"instruct": " "}, "needs one"),
+    "instruction in another mode": (lambda p: {"mode": "zero-shot", "instruct": "Whisper."}, "mode instruct"),
+    "instruction with its end": (lambda p: {"instruct": "Whisper.<|endofprompt|>"}, "leave it out"),
+    "unknown voice": (lambda p: saved(p, voice="bob"), "No voice 'bob'"),
+    "damaged voice": (lambda p: {"voice": "ann", "voices": damaged(p), "prompt_wav": None}, "no voice file"),
+    "invalid voice name": (lambda p: saved(p, voice="../ann"), "not valid"),
+    "too fast": (lambda p: {"speed": 2.5}, "from 0.5 to 2"),
+    "no speed": (lambda p: {"speed": "nan"}, "from 0.5 to 2"),
+}
+BAD_CONVERSION = {
+    "missing source": (lambda p: {"source": p / "absent.wav"}, "No recording"),
+    "silent source": (lambda p: {"source": write_wav(p / "in.wav", 31)}, "in.wav' is silent"),
+    "no voice at all": (lambda p: {"prompt_wav": None}, "either --prompt-wav FILE or --voice NAME"),
+    "unknown voice": (lambda p: {"prompt_wav": None, "voice": "bob", "voices": p}, "No voice 'bob'"),
+    "too slow": (lambda p: {"speed": 0.1}, "from 0.5 to 2"),
+    "output into nowhere": (lambda p: {"out": p / "absent" / "a.wav"}, "does not exist"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_sentence_and_leaves_nothing(case, tmp_path, capsys):
-    change, message = BAD[case]
-    changes = change(tmp_path)
-    before = sorted(tmp_path.rglob("*"))
-    assert main(arguments(changes.pop("out", tmp_path / "out.wav"), **changes)) == 2
+    check_refused(arguments, *BAD[case], tmp_path, capsys)
+
+
+@pytest.mark.parametrize("case", BAD_CONVERSION)
+def test_bad_conversion_is_one_sentence_and_leaves_nothing(case, tmp_path, capsys):
+    check_refused(conversion, *BAD_CONVERSION[case], tmp_path, capsys)
+
+
+def check_refused(command, change, message, folder, capsys):
+    changes = change(folder)
+    before = sorted(folder.rglob("*"))
+    assert main(command(changes.pop("out", folder / "out.wav"), **changes)) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("cosy-jax: ") and message in error
-    assert sorted(tmp_path.rglob("*")) == before
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_modes_and_speed(tmp_path, capsys):
+    voice = saved(tmp_path)
+    outs = {}
+    for name, changes in {
+        "cross-lingual": {"mode": "cross-lingual"},
+        "recording": {"mode": "cross-lingual", "voice": None, "prompt_wav": RECORDING},
+        "instruct": {"instruct": "Speak slowly."},
+        "fast": {"mode": "cross-lingual", "speed": 2},
+    }.items():
+        outs[name] = tmp_path / f"{name}.wav"
+        assert main(arguments(outs[name], **voice | changes)) == 0
+    assert "endofprompt" not in capsys.readouterr().err
+    assert outs["cross-lingual"].read_bytes() == outs["recording"].read_bytes()
+    assert outs["cross-lingual"].read_bytes() != outs["instruct"].read_bytes()
+    assert soundfile.info(outs["fast"]).frames == soundfile.info(outs["cross-lingual"]).frames // 2
+
+
+def test_saved_voice_from_add_to_remove(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COSY_JAX_VOICES", str(tmp_path / "voices"))
+    assert main(["voice", "list"]) == 0
+    assert "voice add" in capsys.readouterr().out
+    assert add_voice(None, "ann", "--prompt-text", "Some [laughter] words.") == 0
+    assert main(["voice", "list"]) == 0
+    assert main(["voice", "show", "ann"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("Some [laughter] words.") == 3 and printed.count("prompt_1.flac") == 3
+    assert add_voice(None) == 2
+    assert add_voice(None, "ann", "--force") == 0
+    assert main(["voice", "remove", "ann"]) == 0
+    assert main(["voice", "show", "ann"]) == 2
+    assert not list((tmp_path / "voices").iterdir())
+
+
+def test_bad_recording_saves_no_voice(tmp_path, capsys):
+    assert add_voice(tmp_path / "voices", "a b") == 2
+    assert add_voice(tmp_path / "voices", "ann", "--prompt-wav", str(tmp_path / "absent.wav")) == 2
+    assert "No recording" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_convert_voice_writes_speech_of_the_source_length(tmp_path, capsys):
+    source = REPOSITORY / "tests" / "data" / "prompt_0.flac"
+    assert main(conversion(tmp_path / "a.wav", source=source)) == 0
+    assert main(conversion(tmp_path / "b.wav", source=source, **saved(tmp_path / "voices"))) == 0
+    assert "speech tokens" in capsys.readouterr().out
+    written = soundfile.info(tmp_path / "a.wav")
+    assert written.samplerate == 24000 and 0 <= written.duration - soundfile.info(source).duration < 0.04
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write to")
@@ -122,3 +231,35 @@ def test_help_has_examples_and_starts_fast():
         check=True,
     )
     assert loaded.stdout.strip() == "False"
+
+
+def test_stream_to_a_file_and_as_pcm_are_the_same_audio(tmp_path, capsysbinary):
+    assert main([*arguments(tmp_path / "a.wav", text=LONG), "--stream"]) == 0
+    assert b"the first after" in capsysbinary.readouterr().err
+    assert main([*arguments("-", text=LONG), "--stream"]) == 0
+    pcm = np.frombuffer(capsysbinary.readouterr().out, "<i2")
+    samples, rate = soundfile.read(tmp_path / "a.wav", dtype="int16")
+    assert rate == 24000 and len(samples) == len(pcm) > 24000
+    assert np.abs(samples.astype(int) - pcm).max() <= 1
+
+
+def test_stream_of_lines_from_standard_input(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("Could you tell me how to get\nto the railway station from here?\n"))
+    assert main([*arguments(tmp_path / "a.wav", text="-"), "--stream"]) == 0
+    assert len(soundfile.read(tmp_path / "a.wav")[0]) > 0
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--speed", "1.5", "--stream"], "cannot change the speed"),
+        (["--stream", "--plot", "a.png"], "no picture"),
+        (["--stream", "--left-chunks", "0"], "look back"),
+        (["--text", "-"], "add --stream"),
+        (["--out", "-"], "add --stream"),
+    ],
+)
+def test_options_that_do_not_fit_a_stream(extra, message, tmp_path, capsys):
+    assert main([*arguments(tmp_path / "a.wav"), *extra]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -43,3 +43,10 @@ def test_modes_speak_differently(synthesizer):
     ]
     assert len({speech.tokens.tobytes() for speech in speeches}) == 3
     assert all(len(speech.audio) == 960 * len(speech.tokens) for speech in speeches)
+
+
+def test_cross_lingual_text_keeps_its_own_prefix(synthesizer):
+    own = "You are a helpful assistant.<|endofprompt|>Good morning."
+    assert lm_context("cross-lingual", VOICE, text=own)[0] == ""
+    speeches = [synthesizer.speak(text, VOICE, Options(mode="cross-lingual")) for text in ("Good morning.", own)]
+    np.testing.assert_array_equal(speeches[0].tokens, speeches[1].tokens)

@@ -4,10 +4,15 @@ import argparse
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from cosy_jax.errors import CosyError
+
+if TYPE_CHECKING:
+    from cosy_jax.modes import Voice
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -31,6 +36,11 @@ def add_command(commands: Any, name: str, help_line: str, example: str, run: Any
 def add_runtime_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that runs the network."""
     parser.add_argument("--dtype", default="float32", help="float32 (default) or bfloat16 for language model and flow")
+    add_compile_options(parser)
+
+
+def add_compile_options(parser: argparse.ArgumentParser) -> None:
+    """Those of them that `start_jax` reads."""
     parser.add_argument(
         "--compile-cache",
         metavar="DIR",
@@ -38,6 +48,37 @@ def add_runtime_options(parser: argparse.ArgumentParser) -> None:
         help="where compiled programs are kept between runs, or 'off' (default: %(default)s; env COSY_JAX_CACHE)",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="let JAX and XLA log")
+
+
+def add_voices_folder(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that reads or writes saved voices."""
+    parser.add_argument(
+        "--voices",
+        metavar="DIR",
+        help="where saved voices are (default: ~/.local/share/cosy_jax/voices; env COSY_JAX_VOICES)",
+    )
+
+
+def add_voice_choice(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that speaks in a voice; `saved_voice` reads them."""
+    parser.add_argument("--prompt-wav", metavar="FILE", help="the voice: a recording of up to 30 s")
+    parser.add_argument("--voice", metavar="NAME", help="in place of a recording: what `cosy-jax voice add` saved")
+    add_voices_folder(parser)
+
+
+def add_speed_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="0.5 to 2; the pitch stays (default: 1)")
+
+
+def saved_voice(args: argparse.Namespace) -> "Voice | None":
+    """The voice that --voice names, None where --prompt-wav is to give it; CosyError unless it is one of the two."""
+    if (args.voice is None) == (args.prompt_wav is None):
+        raise CosyError("Say in which voice to speak: give either --prompt-wav FILE or --voice NAME.")
+    if args.voice is None:
+        return None
+    from cosy_jax.voices import default_folder, load_voice
+
+    return load_voice(args.voices or default_folder(), args.voice)
 
 
 def start_jax(args: argparse.Namespace) -> None:

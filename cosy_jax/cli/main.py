@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from cosy_jax.cli import convert, info, init, parity, synthesize
+from cosy_jax.cli import convert, convert_voice, info, init, parity, synthesize, voice
 from cosy_jax.errors import CosyError
 
 BAD_INPUT = 2
@@ -14,6 +14,7 @@ _EXAMPLES = """examples:
   cosy-jax convert Fun-CosyVoice3-0.5B weights/cosyvoice3
   cosy-jax synthesize --weights weights/cosyvoice3 --text "Hello there." \\
       --prompt-wav me.wav --prompt-text "What I say in me.wav." --out hello.wav
+  cosy-jax voice add me --weights weights/cosyvoice3 --prompt-wav me.wav --prompt-text "What I say in me.wav."
   cosy-jax info weights/cosyvoice3
 """
 
@@ -27,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (synthesize, convert, info, parity, init):
+    for module in (synthesize, convert_voice, voice, convert, info, parity, init):
         module.add_parser(commands)
     return parser
 

@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
         print(to_json(results, skipped))
         return int(missed > 0)
     console.print(_table(results), soft_wrap=True)
-    for name, reason in skipped.items():
-        console.print(f"{name}: not covered, {reason}", markup=False)
+    for name in skipped:
+        console.print(f"{name}: not covered, no check reads it", markup=False)
     console.print(f"{len(checks) - missed} of {len(checks)} checks ok")
     return int(missed > 0)
 

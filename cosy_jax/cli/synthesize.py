@@ -1,84 +1,147 @@
 """`cosy-jax synthesize`: a text and a recorded voice in, a wav out."""
 
 import argparse
-import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from cosy_jax.cli.common import add_command, add_runtime_options, console, progress_bar, start_jax, status
+from cosy_jax.cli.common import (
+    add_command,
+    add_runtime_options,
+    add_speed_option,
+    add_voice_choice,
+    saved_voice,
+    start_jax,
+    status,
+)
+from cosy_jax.cli.report import OnStage, produce
+from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
-    from cosy_jax.compile_log import CompileCount
-    from cosy_jax.synthesis import Speech
+    from cosy_jax.modes import Voice
+    from cosy_jax.synthesis import Options, Speech
 
 _EXAMPLE = """cosy-jax synthesize --weights weights/tiny --text "Good morning." \\
-      --prompt-wav voice.wav --prompt-text "What is said in voice.wav." --out morning.wav"""
+      --prompt-wav voice.wav --prompt-text "What is said in voice.wav." --out morning.wav
+  cosy-jax synthesize --weights weights/tiny --text "Good morning." --voice anna --instruct "Whisper." --out w.wav"""
 _STAGES = ("prompt", "language model", "flow", "vocoder")
 
 
 def add_parser(commands: Any) -> None:
     parser = add_command(commands, "synthesize", "speak a text in a recorded voice", _EXAMPLE, run)
     parser.add_argument("--weights", required=True, metavar="DIR", help="a folder that `cosy-jax convert` wrote")
-    parser.add_argument("--text", required=True, help="what to say")
-    parser.add_argument("--prompt-wav", required=True, metavar="FILE", help="the voice: a recording of up to 30 s")
-    parser.add_argument("--prompt-text", required=True, help="what is said in the recording")
-    parser.add_argument("--out", required=True, metavar="FILE", help="where the speech goes (.wav or .flac)")
+    parser.add_argument("--text", required=True, help="what to say; with --stream, - reads lines as they come")
+    add_voice_choice(parser)
+    parser.add_argument("--prompt-text", help="what is said in the recording; mode zero-shot needs it")
+    parser.add_argument(
+        "--mode",
+        choices=("zero-shot", "cross-lingual", "instruct"),
+        help="continue the recording, take only its voice, or obey an instruction (default: zero-shot)",
+    )
+    parser.add_argument("--instruct", metavar="TEXT", help="how to speak; mode instruct is then the default")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help=".wav or .flac; with --stream, - writes raw PCM to standard output"
+    )
+    _add_stream_options(parser)
+    parser.add_argument(
+        "--language", choices=("zh", "en", "other"), help="whose rules normalise the text (default: found from it)"
+    )
+    parser.add_argument("--verbatim", action="store_true", help="do not normalise or split the text")
+    add_speed_option(parser)
     parser.add_argument("--seed", type=int, default=0, help="same seed, same speech (default: 0)")
     parser.add_argument("--llm", default="auto", choices=("auto", "rl", "base"), help="auto takes RL weights if any")
     parser.add_argument("--plot", metavar="PNG", help="also draw waveform and mel (needs matplotlib)")
     add_runtime_options(parser)
 
 
+def _add_stream_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stream", action="store_true", help="write audio as it comes")
+    parser.add_argument(
+        "--solver",
+        default="cached",
+        choices=("cached", "exact"),
+        help="of a stream: keep what was computed, or solve all anew for each piece as the reference (default: cached)",
+    )
+    parser.add_argument(
+        "--left-chunks", type=int, metavar="N", help="seconds of the past that a cached stream sees (default: all)"
+    )
+
+
 def run(args: argparse.Namespace) -> int:
-    from cosy_jax.output import check_writable
-
-    for path in filter(None, (args.out, args.plot)):
-        check_writable(path)
+    _check_outputs(args)
     start_jax(args)
-    from cosy_jax.compile_log import count_compilations
-    from cosy_jax.output import write_audio
+    from cosy_jax.cli.stream import speak_stream
     from cosy_jax.precision import get_precision
-    from cosy_jax.synthesis import Options, Synthesizer
-    from cosy_jax.text.prompt_text import check_text, with_prefix
+    from cosy_jax.synthesis import Synthesizer
+    from cosy_jax.text.prompt_text import check_text
 
-    check_text(args.text)
+    if args.text != "-":
+        check_text(args.text)
+    voice = saved_voice(args)
+    options = _options(args, voice)
     synthesizer = Synthesizer(args.weights, llm=args.llm, precision=get_precision(args.dtype))
     status.print(f"language model: {synthesizer.llm}")
-    if with_prefix(args.prompt_text)[1]:
-        status.print("prompt text: put 'You are a helpful assistant.<|endofprompt|>' in front", markup=False)
 
-    start = time.perf_counter()
-    with count_compilations() as compiled, progress_bar() as bar:
-        task = bar.add_task("prompt", total=len(_STAGES))
-        voice = synthesizer.voice(args.prompt_wav, args.prompt_text)
-        prompt_seconds = time.perf_counter() - start
+    if args.stream:
+        chosen = voice or synthesizer.voice(args.prompt_wav, args.prompt_text or "")
+        synthesizer.release("speech_tokenizer", "speaker_encoder")
+        speak_stream(args, synthesizer, chosen, options)
+        return 0
+
+    def work(on_stage: OnStage) -> "Speech":
+        chosen = voice or synthesizer.voice(args.prompt_wav, args.prompt_text or "")
         # One utterance needs them no more, and they are a third of the released weights.
         synthesizer.release("speech_tokenizer", "speaker_encoder")
-        speech = synthesizer.speak(
-            args.text,
-            voice,
-            Options(seed=args.seed),
-            on_stage=lambda stage: bar.update(task, description=stage, completed=_STAGES.index(stage)),
-        )
-    write_audio(args.out, speech.audio, speech.sample_rate)
+        return synthesizer.speak(args.text, chosen, options, on_stage)
+
+    speech = produce(args, _STAGES, work)
     if args.plot:
         from cosy_jax.plot import plot_speech
 
         plot_speech(args.plot, speech)
-    _report(args.out, speech, prompt_seconds, time.perf_counter() - start, compiled)
     return 0
 
 
-def _report(out: str, speech: "Speech", prompt_seconds: float, total: float, compiled: "CompileCount") -> None:
-    table = Table("stage", "seconds", box=None)
-    for stage, seconds in {"prompt": prompt_seconds, **speech.seconds, "all": total}.items():
-        table.add_row(stage, f"{seconds:.2f}")
-    console.print(table)
-    console.print(f"of which {compiled.seconds:.1f} s compiling {compiled.programs} programs (kept for the next run)")
-    console.print(
-        f"{out}: {speech.duration:.2f} s of speech, {len(speech.tokens)} speech tokens, "
-        f"real-time factor {total / speech.duration:.2f}",
-        markup=False,
-        soft_wrap=True,
+def _check_outputs(args: argparse.Namespace) -> None:
+    """CosyError for what cannot be written, or would need --stream; before the work, not after it."""
+    from cosy_jax.output import check_suffix, check_writable
+
+    if not args.stream and "-" in (args.text, args.out):
+        raise CosyError("Standard input and output carry streams only: add --stream, or name a text and a file.")
+    if args.stream and args.plot:
+        raise CosyError("A stream has no picture: leave --plot out, or do not stream.")
+    if args.out != "-":
+        check_writable(args.out)
+        check_suffix(args.out)
+    if args.plot:
+        check_writable(args.plot)
+
+
+def _options(args: argparse.Namespace, voice: "Voice | None") -> "Options":
+    """What the arguments ask for; CosyError where they do not fit together, before anything is loaded."""
+    from cosy_jax.modes import check_mode
+    from cosy_jax.synthesis import Options
+    from cosy_jax.text.normalise import FrontendOptions, NoWetextWarning, has_wetext
+    from cosy_jax.text.prompt_text import with_prefix
+
+    if voice and args.prompt_text is not None:
+        raise CosyError("A saved voice brings its transcript: leave --prompt-text out, or add the voice again with it.")
+    mode = args.mode or ("zero-shot" if args.instruct is None else "instruct")
+    options = Options(
+        mode=mode,
+        instruct=args.instruct or "",
+        seed=args.seed,
+        speed=args.speed,
+        frontend=FrontendOptions(enabled=not args.verbatim, language=args.language),
+        solver=args.solver,
+        left_chunks=args.left_chunks,
     )
+    if args.stream and args.speed != 1:
+        raise CosyError("A stream cannot change the speed: leave --speed out, or do not stream.")
+    if not (args.verbatim or has_wetext()):
+        warnings.simplefilter("ignore", NoWetextWarning)
+        status.print("text: only digits are spelled out; pip install 'cosy_jax[text]' for the rest", markup=False)
+    transcript = voice.transcript if voice else args.prompt_text or ""
+    check_mode(mode, transcript, options.instruct)
+    if mode == "zero-shot" and with_prefix(transcript)[1]:
+        status.print("prompt text: put 'You are a helpful assistant.<|endofprompt|>' in front", markup=False)
+    return options

@@ -21,10 +21,11 @@ _FILTER_WIDTH = 6  # zero crossings each side
 _ROLLOFF = 0.99
 
 
-def load_audio(path: str | Path) -> Audio:
+def load_audio(path: str | Path, max_seconds: float | None = MAX_SECONDS) -> Audio:
     """Read a recording, its channels averaged: float32 (S,) and the sample rate in Hz.
 
-    CosyError if it is missing, unreadable, empty, below 16 kHz, longer than 30 s or holds values that are not finite.
+    CosyError if it is missing, unreadable, empty, below 16 kHz, longer than `max_seconds` (None: no limit) or holds
+    values that are not finite.
     Reference: cosyvoice/utils/file_utils.py, load_wav.
     """
     path = Path(path)
@@ -33,35 +34,38 @@ def load_audio(path: str | Path) -> Audio:
     try:
         with soundfile.SoundFile(path) as file:
             rate = file.samplerate
-            _check_format(file.frames, rate, f"The recording '{path}'")
+            _check_format(file.frames, rate, f"The recording '{path}'", max_seconds)
             samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise CosyError(
             f"Cannot read '{path}' as audio ({error.error_string}): convert it to WAV, FLAC, OGG or MP3."
         ) from error
-    return check_audio(samples.mean(axis=1), rate, f"The recording '{path}'"), rate
+    return check_audio(samples.mean(axis=1), rate, f"The recording '{path}'", max_seconds), rate
 
 
-def check_audio(samples: np.ndarray, rate: int, name: str = "The recording") -> np.ndarray:
-    """The samples (S,) as float32; CosyError, beginning with `name`, for what no prompt can be made from."""
+def check_audio(
+    samples: np.ndarray, rate: int, name: str = "The recording", max_seconds: float | None = MAX_SECONDS
+) -> np.ndarray:
+    """The samples (S,) as float32; CosyError, beginning with `name`, for what no prompt can be made from, or what is
+    longer than `max_seconds` (None: no limit)."""
     samples = np.asarray(samples)
     if samples.ndim != 1:
         raise CosyError(f"{name} has shape {samples.shape}: pass one channel as a one-dimensional array.")
     if not np.issubdtype(samples.dtype, np.floating):
         raise CosyError(f"{name} holds {samples.dtype} samples: scale them to floats between -1 and 1.")
-    _check_format(len(samples), rate, name)
+    _check_format(len(samples), rate, name, max_seconds)
     if not np.isfinite(samples).all():
         raise CosyError(f"{name} contains NaN or infinite samples: record or export it again.")
     return samples.astype(np.float32)
 
 
-def _check_format(length: int, rate: int, name: str) -> None:
+def _check_format(length: int, rate: int, name: str, max_seconds: float | None) -> None:
     if rate < MIN_RATE:
         raise CosyError(f"{name} has a sample rate of {rate} Hz: use one of at least {MIN_RATE} Hz.")
     if length == 0:
         raise CosyError(f"{name} is empty: use one of a few seconds of speech.")
-    if length > MAX_SECONDS * rate:
-        raise CosyError(f"{name} is {length / rate:.1f} s long: cut it to at most {MAX_SECONDS:.0f} s.")
+    if max_seconds is not None and length > max_seconds * rate:
+        raise CosyError(f"{name} is {length / rate:.1f} s long: cut it to at most {max_seconds:.0f} s.")
 
 
 def resample(x: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:

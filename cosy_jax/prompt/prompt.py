@@ -46,12 +46,9 @@ def encode_prompt(
     """
     samples, rate = load_audio(recording) if isinstance(recording, str | Path) else recording
     samples = check_audio(samples, rate)
-    if len(samples) < _MIN_SECONDS * rate:
-        raise CosyError(
-            f"The recording is {len(samples) / rate:.3f} s long, too short for one speech token: use a few seconds."
-        )
+    check_long_enough(samples, rate)
     wav = resample(samples, rate, RATE)
-    tokens = _speech_tokens(wav, tokenizer_params, config, precision)
+    tokens = speech_tokens(wav, tokenizer_params, config, precision)
     embedding = _speaker_embedding(wav, speaker_params, config, precision)
     mel = mel_spectrogram(resample(samples, rate, config.sample_rate), config.prompt_mel, config.sample_rate)
     ratio = config.flow.token_mel_ratio
@@ -59,7 +56,16 @@ def encode_prompt(
     return Prompt(tokens[:length], mel[: ratio * length], embedding)
 
 
-def _speech_tokens(wav: np.ndarray, params: dict, config: ModelConfig, precision: Precision) -> np.ndarray:
+def check_long_enough(samples: np.ndarray, rate: int) -> None:
+    """CosyError where samples (S,) at `rate` Hz are shorter than 0.05 s."""
+    if len(samples) < _MIN_SECONDS * rate:
+        raise CosyError(
+            f"The recording is {len(samples) / rate:.3f} s long, too short for one speech token: use a few seconds."
+        )
+
+
+def speech_tokens(wav: np.ndarray, params: dict, config: ModelConfig, precision: Precision) -> np.ndarray:
+    """Speech tokens int32 (L,), 25 Hz, of samples float32 (S,) at 16 kHz, at most 30 s of them."""
     mel, lengths = _pad(whisper_log_mel(wav, config.speech_tokenizer.mel_bands), _TOKENIZER_BUCKET)
     ids, id_lengths = encode_speech(params, config.speech_tokenizer, mel, lengths, precision)
     return np.asarray(ids)[0, : int(id_lengths[0])]

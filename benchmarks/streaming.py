@@ -1,0 +1,103 @@
+"""What a stream costs: seconds of flow and vocoder for pieces 1, 5, 20 and 60 of one second each, by both solvers; all
+pieces against offline; and the time to the first audio, by stage.
+
+    python -m benchmarks.streaming --weights weights/random [--dtype bfloat16] [--seconds 60] [--left-chunks 10]
+
+Random speech tokens behind the standard prompt (5 s). Every program is compiled by a first run that is not counted.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from benchmarks.stages import PROMPT_TOKENS, TEXT_IDS, standard_prompt
+from cosy_jax.cli.common import add_runtime_options, start_jax
+from cosy_jax.flow.streaming import state_bytes
+from cosy_jax.llm.speech_lm import prompt_row
+from cosy_jax.llm.stream import stream_tokens
+from cosy_jax.precision import get_precision
+from cosy_jax.streaming import FIRST_HOP, SolvePiece, cached_solver, exact_solver
+from cosy_jax.synthesis import Synthesizer
+from cosy_jax.vocoder import streaming as vocoder_streaming
+
+SHOWN = (1, 5, 20, 60)
+
+
+def time_pieces(synthesizer: Synthesizer, make_solver: Callable[[], SolvePiece], tokens: np.ndarray) -> list[float]:
+    """Seconds of each piece of FIRST_HOP new tokens, flow and vocoder, until the tokens end."""
+    lookahead, seconds = synthesizer.config.flow.lookahead, []
+    solve, state = make_solver(), vocoder_streaming.init_state(synthesizer.config.vocoder)
+    for until in range(PROMPT_TOKENS + FIRST_HOP, len(tokens) - lookahead + 1, FIRST_HOP):
+        start = time.perf_counter()
+        mel = solve(tokens, until, False)
+        _, state = vocoder_streaming.extend(synthesizer.params("hift"), state, mel, synthesizer.config, False)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def time_first_audio(synthesizer: Synthesizer, make_solver: Callable[[], SolvePiece]) -> dict[str, float]:
+    """Seconds to the ids of the first hop and its lookahead, then of its flow and of its vocoder."""
+    prompt, lookahead = standard_prompt(), synthesizer.config.flow.lookahead
+    row = prompt_row(list(range(TEXT_IDS)), prompt.speech_tokens, synthesizer.config.llm)
+    start = time.perf_counter()
+    blocks = stream_tokens(
+        synthesizer.params("llm"), row, jax.random.key(0), min_new=125, max_new=125,
+        config=synthesizer.config.llm, sampling=synthesizer.config.sampling, precision=synthesizer.precision,
+        first_block=FIRST_HOP + lookahead,
+    )  # fmt: skip
+    tokens = np.asarray([*prompt.speech_tokens, *next(blocks)], np.int32)
+    drawn = time.perf_counter()
+    mel = make_solver()(tokens, PROMPT_TOKENS + FIRST_HOP, False)
+    solved = time.perf_counter()
+    state = vocoder_streaming.init_state(synthesizer.config.vocoder)
+    vocoder_streaming.extend(synthesizer.params("hift"), state, mel, synthesizer.config, False)
+    end = time.perf_counter()
+    return {"language model": drawn - start, "flow": solved - drawn, "vocoder": end - solved, "all": end - start}
+
+
+def time_offline(synthesizer: Synthesizer, tokens: np.ndarray) -> float:
+    """Seconds of flow and vocoder for all new tokens at once, second of two runs."""
+    for _ in range(2):
+        start = time.perf_counter()
+        synthesizer.vocode(synthesizer.mel(tokens[PROMPT_TOKENS:], standard_prompt()))
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--left-chunks", type=int, help="chunks of the past that attention sees (default: all)")
+    parser.add_argument("--skip-exact", action="store_true")
+    add_runtime_options(parser)
+    args = parser.parse_args()
+    start_jax(args)
+    synthesizer = Synthesizer(args.weights, precision=get_precision(args.dtype))
+    config, precision, prompt = synthesizer.config.flow, synthesizer.precision, standard_prompt()
+    new = np.random.default_rng(1).integers(0, 6561, FIRST_HOP * args.seconds + config.lookahead)
+    tokens = np.concatenate([prompt.speech_tokens, new]).astype(np.int32)
+
+    def cached() -> SolvePiece:
+        return cached_solver(synthesizer.params("flow"), prompt, config, precision, args.left_chunks)
+
+    def exact() -> SolvePiece:
+        return exact_solver(synthesizer.params("flow"), prompt, config, precision)
+
+    time_first_audio(synthesizer, cached)
+    first = time_first_audio(synthesizer, cached)
+    print("first audio:", {stage: round(value, 3) for stage, value in first.items()})
+    offline = time_offline(synthesizer, tokens)
+    solvers = [("cached", cached)] if args.skip_exact else [("cached", cached), ("exact", exact)]
+    for name, solver in solvers:
+        time_pieces(synthesizer, solver, tokens)
+        seconds = time_pieces(synthesizer, solver, tokens)
+        shown = {piece: round(seconds[piece - 1], 3) for piece in SHOWN if piece <= len(seconds)}
+        print(f"{name}: {shown}, all {sum(seconds):.2f}, offline {offline:.2f}, ratio {sum(seconds) / offline:.2f}")
+    print(f"cache: {state_bytes(config, precision, 50) / 2**20:.1f} MiB a chunk of 50 frames")
+
+
+if __name__ == "__main__":
+    main()
