@@ -1,5 +1,5 @@
 """What a stream costs: seconds of flow and vocoder for pieces 1, 5, 20 and 60 of one second each, by both solvers; all
-pieces against offline; and the time to the first audio, by stage.
+pieces against offline, also in the growing pieces that a stream has; and the time to the first audio, by stage.
 
     python -m benchmarks.streaming --weights weights/random [--dtype bfloat16] [--seconds 60] [--left-chunks 10]
 
@@ -19,7 +19,7 @@ from cosy_jax.flow.streaming import state_bytes
 from cosy_jax.llm.speech_lm import prompt_row
 from cosy_jax.llm.stream import stream_tokens
 from cosy_jax.precision import get_precision
-from cosy_jax.streaming import FIRST_HOP, SolvePiece, cached_solver, exact_solver
+from cosy_jax.streaming import FIRST_HOP, SolvePiece, cached_solver, exact_solver, stream_audio
 from cosy_jax.synthesis import Synthesizer
 from cosy_jax.vocoder import streaming as vocoder_streaming
 
@@ -36,6 +36,16 @@ def time_pieces(synthesizer: Synthesizer, make_solver: Callable[[], SolvePiece],
         _, state = vocoder_streaming.extend(synthesizer.params("hift"), state, mel, synthesizer.config, False)
         seconds.append(time.perf_counter() - start)
     return seconds
+
+
+def time_stream(synthesizer: Synthesizer, make_solver: Callable[[], SolvePiece], tokens: np.ndarray) -> float:
+    """Seconds of flow and vocoder for all new tokens in pieces of 25, 50, 100, 100 ..., second of two runs."""
+    new, prompt = tokens[PROMPT_TOKENS:].tolist(), standard_prompt()
+    for _ in range(2):
+        start = time.perf_counter()
+        for _ in stream_audio([new], prompt, make_solver(), synthesizer.params("hift"), synthesizer.config):
+            pass
+    return time.perf_counter() - start
 
 
 def time_first_audio(synthesizer: Synthesizer, make_solver: Callable[[], SolvePiece]) -> dict[str, float]:
@@ -71,7 +81,7 @@ def main() -> None:
     parser.add_argument("--weights", required=True)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--left-chunks", type=int, help="chunks of the past that attention sees (default: all)")
-    parser.add_argument("--skip-exact", action="store_true")
+    parser.add_argument("--solvers", nargs="+", default=["cached", "exact"], choices=("cached", "exact"))
     add_runtime_options(parser)
     args = parser.parse_args()
     start_jax(args)
@@ -90,12 +100,15 @@ def main() -> None:
     first = time_first_audio(synthesizer, cached)
     print("first audio:", {stage: round(value, 3) for stage, value in first.items()})
     offline = time_offline(synthesizer, tokens)
-    solvers = [("cached", cached)] if args.skip_exact else [("cached", cached), ("exact", exact)]
-    for name, solver in solvers:
+    for name, solver in {"cached": cached, "exact": exact}.items():
+        if name not in args.solvers:
+            continue
         time_pieces(synthesizer, solver, tokens)
         seconds = time_pieces(synthesizer, solver, tokens)
         shown = {piece: round(seconds[piece - 1], 3) for piece in SHOWN if piece <= len(seconds)}
-        print(f"{name}: {shown}, all {sum(seconds):.2f}, offline {offline:.2f}, ratio {sum(seconds) / offline:.2f}")
+        whole = time_stream(synthesizer, solver, tokens)
+        print(f"{name}: pieces of 1 s {shown}, all {sum(seconds):.2f}; growing pieces, all {whole:.2f}")
+        print(f"{name}: offline {offline:.2f}, ratios {sum(seconds) / offline:.2f} and {whole / offline:.2f}")
     print(f"cache: {state_bytes(config, precision, 50) / 2**20:.1f} MiB a chunk of 50 frames")
 
 
