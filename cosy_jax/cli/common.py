@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,9 @@ def start_jax(args: argparse.Namespace) -> None:
         logging.getLogger("jax").setLevel(logging.ERROR)
     import jax
 
+    from cosy_jax.text.normalise import NoWetextWarning
+
+    warnings.simplefilter("ignore", NoWetextWarning)  # commands that read text say it in a sentence of their own
     if args.compile_cache != "off":
         jax.config.update("jax_compilation_cache_dir", args.compile_cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

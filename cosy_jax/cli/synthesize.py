@@ -1,7 +1,6 @@
 """`cosy-jax synthesize`: a text and a recorded voice in, a wav out."""
 
 import argparse
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.common import (
@@ -120,7 +119,7 @@ def _options(args: argparse.Namespace, voice: "Voice | None") -> "Options":
     """What the arguments ask for; CosyError where they do not fit together, before anything is loaded."""
     from cosy_jax.modes import check_mode
     from cosy_jax.synthesis import Options
-    from cosy_jax.text.normalise import FrontendOptions, NoWetextWarning, has_wetext
+    from cosy_jax.text.normalise import FrontendOptions, has_wetext
     from cosy_jax.text.prompt_text import with_prefix
 
     if voice and args.prompt_text is not None:
@@ -138,7 +137,6 @@ def _options(args: argparse.Namespace, voice: "Voice | None") -> "Options":
     if args.stream and args.speed != 1:
         raise CosyError("A stream cannot change the speed: leave --speed out, or do not stream.")
     if not (args.verbatim or has_wetext()):
-        warnings.simplefilter("ignore", NoWetextWarning)
         status.print("text: only digits are spelled out; pip install 'cosy_jax[text]' for the rest", markup=False)
     transcript = voice.transcript if voice else args.prompt_text or ""
     check_mode(mode, transcript, options.instruct)
