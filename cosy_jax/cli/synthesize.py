@@ -80,17 +80,18 @@ def run(args: argparse.Namespace) -> int:
     synthesizer = Synthesizer(args.weights, llm=args.llm, precision=get_precision(args.dtype))
     status.print(f"language model: {synthesizer.llm}")
 
-    if args.stream:
-        chosen = voice or synthesizer.voice(args.prompt_wav, args.prompt_text or "")
-        synthesizer.release("speech_tokenizer", "speaker_encoder")
-        speak_stream(args, synthesizer, chosen, options)
-        return 0
-
-    def work(on_stage: OnStage) -> "Speech":
+    def encode() -> "Voice":
         chosen = voice or synthesizer.voice(args.prompt_wav, args.prompt_text or "")
         # One utterance needs them no more, and they are a third of the released weights.
         synthesizer.release("speech_tokenizer", "speaker_encoder")
-        return synthesizer.speak(args.text, chosen, options, on_stage)
+        return chosen
+
+    if args.stream:
+        speak_stream(args, synthesizer, encode(), options)
+        return 0
+
+    def work(on_stage: OnStage) -> "Speech":
+        return synthesizer.speak(args.text, encode(), options, on_stage)
 
     speech = produce(args, _STAGES, work)
     if args.plot:
