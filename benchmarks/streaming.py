@@ -13,9 +13,10 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from benchmarks.stages import PROMPT_TOKENS, TEXT_IDS, standard_prompt
+from benchmarks.stages import NEW_TOKENS, PROMPT_TOKENS, TEXT_IDS, standard_prompt
 from cosy_jax.cli.common import add_runtime_options, start_jax
 from cosy_jax.flow.streaming import state_bytes
+from cosy_jax.llm.request import Request
 from cosy_jax.llm.speech_lm import prompt_row
 from cosy_jax.llm.stream import stream_tokens
 from cosy_jax.precision import get_precision
@@ -54,7 +55,7 @@ def time_first_audio(synthesizer: Synthesizer, make_solver: Callable[[], SolvePi
     row = prompt_row(list(range(TEXT_IDS)), prompt.speech_tokens, synthesizer.config.llm)
     start = time.perf_counter()
     blocks = stream_tokens(
-        synthesizer.params("llm"), row, jax.random.key(0), min_new=125, max_new=125,
+        synthesizer.params("llm"), Request(row, jax.random.key(0), NEW_TOKENS, NEW_TOKENS),
         config=synthesizer.config.llm, sampling=synthesizer.config.sampling, precision=synthesizer.precision,
         first_block=FIRST_HOP + lookahead,
     )  # fmt: skip

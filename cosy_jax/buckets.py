@@ -10,6 +10,7 @@ from cosy_jax.errors import CosyError
 
 LM_PROMPT = (64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # ids: text, prompt text, prompt speech
 LM_NEW = (128, 256, 512, 1024, 2048, 4096)  # speech ids
+LM_SLOTS = (256, 512, 1024, 2048, 4096, 8192)  # positions of all rows that are decoded together
 SPEECH_TOKENS = (
     *(25, 50, 75, 100, 125, 150, 175, 200, 250, 300, 350, 400, 500, 600, 750, 875, 1000, 1250, 1500, 1875, 2250),
     *(2750, 3375, 4125, 5000, 6125, 7500),  # 7500: 300 s, the end of the reference's noise

@@ -15,7 +15,7 @@ import numpy as np
 from cosy_jax.config import FlowConfig, ModelConfig
 from cosy_jax.flow import streaming as flow_streaming
 from cosy_jax.flow.cfm import solve
-from cosy_jax.flow.inputs import utterance
+from cosy_jax.flow.inputs import utterances
 from cosy_jax.join import fade
 from cosy_jax.precision import Precision
 from cosy_jax.prompt.prompt import Prompt
@@ -61,7 +61,7 @@ def exact_solver(params: dict, prompt: Prompt, config: FlowConfig, precision: Pr
         seen = tokens if last else tokens[: until + config.lookahead]
         mel, _, _ = solve(
             params,
-            utterance(seen, prompt, config),
+            utterances([(seen, prompt)], config),
             config=config,
             precision=precision,
             streaming=not last,

@@ -1,7 +1,7 @@
 """The stages joined: text and a recorded voice in, speech out."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +14,15 @@ from cosy_jax import buckets, checkpoint
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.flow.cfm import solve
-from cosy_jax.flow.inputs import utterance
+from cosy_jax.flow.inputs import utterances
 from cosy_jax.join import join_audio
 from cosy_jax.llm.bistream import BistreamPrompt, bistream_tokens
 from cosy_jax.llm.decode import generate
 from cosy_jax.llm.qwen2 import init_cache
+from cosy_jax.llm.request import Request, pad_prompts
 from cosy_jax.llm.silence import cap_silence
-from cosy_jax.llm.speech_lm import TokenRow, prompt_row
-from cosy_jax.llm.stream import pad_prompt, stream_tokens
+from cosy_jax.llm.speech_lm import prompt_row
+from cosy_jax.llm.stream import stream_tokens
 from cosy_jax.modes import Voice, lm_context
 from cosy_jax.noise import vocoder_noise
 from cosy_jax.precision import FLOAT32, Precision
@@ -131,7 +132,7 @@ class Synthesizer:
         options = options or Options()
         watch = _Stopwatch(on_stage)
         with watch("language model"):
-            decoded = [self.decode(segment, options) for segment in self._segments(text, voice, options)]
+            decoded = [self.decode(request, options) for request in self.requests(text, voice, options)]
         with watch("flow"):
             mels = [change_speed(self.mel(tokens, voice.prompt), options.speed) for tokens, _ in decoded]
         with watch("vocoder"):
@@ -151,24 +152,20 @@ class Synthesizer:
             raise CosyError("A stream cannot change the speed: leave speed at 1, or do not stream.")
         if not isinstance(text, str):
             return self._pieces(self._decode_arriving(text, voice, options), voice, options)
-        return self._stream_segments(self._segments(text, voice, options), voice, options)
+        return self._stream_segments(self.requests(text, voice, options), voice, options)
 
-    def _stream_segments(self, segments: "list[_Segment]", voice: Voice, options: Options) -> Iterator[np.ndarray]:
-        sampling = self.config.sampling
-        for index, segment in enumerate(segments):
+    def _stream_segments(self, requests: list[Request], voice: Voice, options: Options) -> Iterator[np.ndarray]:
+        for index, request in enumerate(requests):
             blocks = stream_tokens(
                 self.params("llm"),
-                segment.row,
-                segment.key,
-                min_new=int(segment.text_length * sampling.min_ratio),
-                max_new=int(segment.text_length * sampling.max_ratio),
+                request,
                 config=self.config.llm,
-                sampling=sampling,
+                sampling=self.config.sampling,
                 precision=self.precision,
                 reference_slip=options.reference_min_length,
                 first_block=next(hops(len(voice.prompt.speech_tokens))) + self.config.flow.lookahead,
             )
-            yield from self._pieces(blocks, voice, options, index > 0, index < len(segments) - 1)
+            yield from self._pieces(blocks, voice, options, index > 0, index < len(requests) - 1)
 
     def _pieces(
         self, blocks: Iterable[list[int]], voice: Voice, options: Options, fade_in: bool = False, fade_out: bool = False
@@ -190,20 +187,24 @@ class Synthesizer:
             precision=self.precision,
         )
 
-    def _segments(self, text: str, voice: Voice, options: Options) -> "list[_Segment]":
-        """The text cut into what is spoken at a time, each with its prompt and its key: seed, seed + 1, ..."""
+    def requests(self, text: str, voice: Voice, options: Options) -> list[Request]:
+        """The text cut into what is spoken at a time, each with its prompt and its key: seed, seed + 1, ...
+
+        CosyError as for `speak`.
+        """
         check_text(text)
         context, speech_ids = lm_context(options.mode, voice, options.instruct, text)
-        context_ids = self.tokenizer.encode(context)
-        segments: list[_Segment] = []
+        context_ids, sampling = self.tokenizer.encode(context), self.config.sampling
+        requests: list[Request] = []
         for index, part in enumerate(prepare(text, self.tokenizer, options.frontend)):
             row = prompt_row(context_ids + self.tokenizer.encode(part), speech_ids, self.config.llm)
             # A prefix that the text brings is not spoken. The reference counts it too.
-            spoken = self.tokenizer.encode(part.rpartition(END_OF_PROMPT)[2])
-            segments.append(_Segment(row, len(spoken), jax.random.key(options.seed + index)))
-        if not segments:
+            length = len(self.tokenizer.encode(part.rpartition(END_OF_PROMPT)[2]))
+            bounds = (int(length * sampling.min_ratio), int(length * sampling.max_ratio))
+            requests.append(Request(row, jax.random.key(options.seed + index), *bounds))
+        if not requests:
             raise CosyError("Nothing of the text is left to speak once it is normalised: add at least one word.")
-        return segments
+        return requests
 
     def convert_voice(
         self,
@@ -228,56 +229,68 @@ class Synthesizer:
         tokens, mel = np.concatenate(pieces), np.concatenate(mels)
         return Speech(audio, self.config.sample_rate, tokens, mel, 0, watch.seconds)
 
-    def decode(self, segment: "_Segment", options: Options) -> tuple[np.ndarray, int]:
-        """Speech tokens int32 (L,) of a segment, silence capped, and how often the repetition rule drew again."""
-        sampling, length = self.config.sampling, segment.text_length
-        size = buckets.bucket(len(segment.row.ids), buckets.LM_PROMPT, "The prompt with the text")
-        new = buckets.bucket(int(length * sampling.max_ratio), buckets.LM_NEW, "The speech of this text")
+    def decode(self, request: Request, options: Options) -> tuple[np.ndarray, int]:
+        """Speech tokens int32 (L,) of a request, silence capped, and how often the repetition rule drew again."""
+        size, new = request.prompt_bucket(), request.new_bucket()
         state = generate(
             self.params("llm"),
             init_cache(self.config.llm, 1, size + new, self.precision),
-            pad_prompt(segment.row, size, int(length * sampling.min_ratio), int(length * sampling.max_ratio)),
-            segment.key[None],
+            pad_prompts([request], size, 1),
+            request.key[None],
             config=self.config.llm,
-            sampling=sampling,
+            sampling=self.config.sampling,
             precision=self.precision,
             bucket=new,
             reference_slip=options.reference_min_length,
         )
-        tokens = cap_silence(np.asarray(state.tokens[0])[: int(state.lengths[0])].tolist())
-        if not tokens:
-            raise CosyError("The model ended before it spoke a single token: try another seed or a longer text.")
-        return np.asarray(tokens, np.int32), int(state.fallbacks[0])
+        return spoken(np.asarray(state.tokens[0])[: int(state.lengths[0])]), int(state.fallbacks[0])
 
     def mel(self, tokens: np.ndarray, prompt: Prompt) -> np.ndarray:
         """Mel float32 (2 L, 80) of speech tokens int (L,), the prompt's part cut off."""
-        flow, all_tokens = self.config.flow, np.concatenate([prompt.speech_tokens, tokens])
-        inputs = utterance(all_tokens, prompt, flow)
-        mel, _, _ = solve(self.params("flow"), inputs, config=flow, precision=self.precision)
-        return np.asarray(mel[0])[len(prompt.mel) : flow.token_mel_ratio * len(all_tokens)]
+        return self.mels([(tokens, prompt)])[0]
+
+    def mels(self, items: Sequence[tuple[np.ndarray, Prompt]], rows: int | None = None) -> list[np.ndarray]:
+        """`mel` of several in one batch, padded to the longest one's bucket and to `rows` rows."""
+        flow = self.config.flow
+        sequences = [(np.concatenate([prompt.speech_tokens, tokens]), prompt) for tokens, prompt in items]
+        mels, _, _ = solve(
+            self.params("flow"), utterances(sequences, flow, rows), config=flow, precision=self.precision
+        )
+        return [
+            mel[len(prompt.mel) : flow.token_mel_ratio * len(tokens)]
+            for mel, (tokens, prompt) in zip(np.asarray(mels), sequences, strict=False)
+        ]
 
     def vocode(self, mel: np.ndarray) -> np.ndarray:
         """Audio float32 (S,) of a mel (T, 80), S = 480 T."""
-        ratio, length = self.config.flow.token_mel_ratio, len(mel)
-        frames = ratio * buckets.bucket(-(-length // ratio), buckets.SPEECH_TOKENS, "The speech")
-        vocoder = self.config.vocoder
+        return self.vocode_all([mel])[0]
+
+    def vocode_all(self, mels: Sequence[np.ndarray], rows: int | None = None) -> list[np.ndarray]:
+        """`vocode` of several in one batch, padded to the longest one's bucket and to `rows` rows."""
+        vocoder, size = self.config.vocoder, self.mel_bucket(max(map(len, mels)))
+        padding = [mels[0]] * ((rows or len(mels)) - len(mels))
         audio = vocode(
             self.params("hift"),
-            jnp.asarray(np.pad(mel, ((0, frames - length), (0, 0))))[None],
-            jnp.asarray([length]),
-            jnp.asarray(vocoder_noise(self.config, frames * vocoder.samples_per_frame)),
+            jnp.asarray(np.stack([np.pad(mel, ((0, size - len(mel)), (0, 0))) for mel in [*mels, *padding]])),
+            jnp.asarray([len(mel) for mel in [*mels, *padding]]),
+            jnp.asarray(vocoder_noise(self.config, size * vocoder.samples_per_frame)),
             vocoder,
         )
-        return np.asarray(audio.samples[0])[: int(audio.lengths[0])]
+        lengths = [len(mel) * vocoder.samples_per_frame for mel in mels]
+        return [row[:length] for row, length in zip(np.asarray(audio.samples), lengths, strict=False)]
+
+    def mel_bucket(self, frames: int) -> int:
+        """The frames that a mel is padded to for the vocoder."""
+        ratio = self.config.flow.token_mel_ratio
+        return ratio * buckets.bucket(-(-frames // ratio), buckets.SPEECH_TOKENS, "The speech")
 
 
-@dataclass(frozen=True)
-class _Segment:
-    """What is spoken at a time: the language model's prompt, how many of its ids are to be spoken, and the key."""
-
-    row: TokenRow
-    text_length: int
-    key: jax.Array
+def spoken(ids: np.ndarray) -> np.ndarray:
+    """Speech tokens int32 (L,) of the ids that were drawn: silence capped; CosyError where nothing is left."""
+    tokens = cap_silence(ids.tolist())
+    if not tokens:
+        raise CosyError("The model ended before it spoke a single token: try another seed or a longer text.")
+    return np.asarray(tokens, np.int32)
 
 
 class _Stopwatch:

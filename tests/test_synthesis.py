@@ -36,7 +36,7 @@ def test_first_audio_comes_before_the_last_token(synthesizer, voice):
 
 def test_long_text_is_spoken_in_segments_without_clicks(synthesizer, voice):
     speech = synthesizer.speak(LONG, voice)
-    segments = synthesizer._segments(LONG, voice, Options())
+    segments = synthesizer.requests(LONG, voice, Options())
     assert len(segments) > 1 and len(speech.audio) == 960 * len(speech.tokens)
     streamed = np.concatenate(list(synthesizer.stream(LONG, voice)))
     assert len(streamed) == len(speech.audio)

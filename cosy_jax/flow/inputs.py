@@ -1,4 +1,6 @@
-"""One utterance as the flow's padded inputs."""
+"""Utterances as the flow's padded inputs."""
+
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,18 +12,36 @@ from cosy_jax.noise import flow_noise
 from cosy_jax.prompt.prompt import Prompt
 
 
-def utterance(tokens: np.ndarray, prompt: Prompt, config: FlowConfig) -> FlowInputs:
-    """A batch of one from speech tokens int (L,), the prompt's first, padded to a bucket.
+def utterances(
+    sequences: Sequence[tuple[np.ndarray, Prompt]], config: FlowConfig, rows: int | None = None
+) -> FlowInputs:
+    """A batch of speech tokens int (L,), the prompt's first, with their prompts, padded to the longest one's bucket.
 
-    CosyError where they are more than the reference's noise covers (300 s).
+    Where `rows` is more than the sequences, the first one is repeated. CosyError where one is longer than the
+    reference's noise (300 s).
     """
-    size = buckets.bucket(len(tokens), buckets.SPEECH_TOKENS, "The prompt with the speech")
+    size = flow_bucket(max(len(tokens) for tokens, _ in sequences))
     frames = config.token_mel_ratio * size
+    padded = [*sequences, *[sequences[0]] * ((rows or len(sequences)) - len(sequences))]
+
+    def stack(arrays: Sequence[np.ndarray], length: int) -> jnp.ndarray:
+        return jnp.asarray(np.stack([_pad(array, length) for array in arrays]))
+
     return FlowInputs(
-        tokens=jnp.asarray(np.pad(tokens, (0, size - len(tokens))).astype(np.int32))[None],
-        lengths=jnp.asarray([len(tokens)]),
-        prompt_mel=jnp.asarray(np.pad(prompt.mel, ((0, frames - len(prompt.mel)), (0, 0))))[None],
-        prompt_frames=jnp.asarray([len(prompt.mel)]),
-        speaker=jnp.asarray(prompt.speaker_embedding)[None],
+        tokens=stack([tokens.astype(np.int32) for tokens, _ in padded], size),
+        lengths=jnp.asarray([len(tokens) for tokens, _ in padded]),
+        prompt_mel=stack([prompt.mel for _, prompt in padded], frames),
+        prompt_frames=jnp.asarray([len(prompt.mel) for _, prompt in padded]),
+        speaker=jnp.asarray(np.stack([prompt.speaker_embedding for _, prompt in padded])),
         noise=jnp.asarray(flow_noise(frames)),
     )
+
+
+def flow_bucket(tokens: int) -> int:
+    """The tokens, the prompt's among them, that an utterance is padded to."""
+    return buckets.bucket(tokens, buckets.SPEECH_TOKENS, "The prompt with the speech")
+
+
+def _pad(array: np.ndarray, length: int) -> np.ndarray:
+    """(L, ...) with zeros behind it, (length, ...)."""
+    return np.pad(array, [(0, length - len(array)), *[(0, 0)] * (array.ndim - 1)])

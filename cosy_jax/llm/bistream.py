@@ -18,7 +18,7 @@ import numpy as np
 from cosy_jax import buckets
 from cosy_jax.config import LLMConfig, SamplingConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.llm.decode import DecodeState, Limits, RasSampler, append, empty, grow
+from cosy_jax.llm.decode import DecodeState, Limits, RasSampler, append, empty, resize
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.silence import cap_blocks
 from cosy_jax.llm.stream import BlockDecoder, check_block, is_done
@@ -239,4 +239,4 @@ def _with_room(state: DecodeState, positions: int) -> DecodeState:
     the same number of columns holds them."""
     needed = int(np.asarray(state.position)[0]) + positions
     slots = buckets.bucket(needed, SLOTS, "The prompt with the text and its speech")
-    return state if slots <= state.tokens.shape[1] else grow(state, slots=slots, bucket=slots)
+    return state if slots <= state.tokens.shape[1] else resize(state, slots=slots, bucket=slots)

@@ -1,8 +1,9 @@
 """The decode loop, whole or in blocks: prefill and `lax.while_loop`, compiled once a bucket.
 
 B batch, T prompt or appended positions, N new ids, V speech vocabulary, W sampling window. `generate` is one program;
-`start` and `advance` are its two halves, for callers that want ids while more are drawn; `empty` and `append` build a
-row piece by piece, for text that arrives while it is spoken.
+`start` and `advance` are its two halves, for callers that want ids while more are drawn; `insert` puts started rows
+in the place of finished ones (continuous batching); `empty` and `append` build a row piece by piece, for text that
+arrives while it is spoken.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cosy_jax.config import LLMConfig, SamplingConfig
-from cosy_jax.llm.qwen2 import Cache, LayerCache
+from cosy_jax.llm.qwen2 import Cache
 from cosy_jax.llm.sampling import draw_noise, mask_stop_ids, ras_sample
 from cosy_jax.llm.speech_lm import SpeechLM
 from cosy_jax.precision import FLOAT32, Precision
@@ -58,7 +59,7 @@ class DecodeState:
     lengths: jax.Array  # int32 (B,), speech ids so far
     fallbacks: jax.Array  # int32 (B,), draws repeated by the repetition rule
     done: jax.Array  # bool (B,)
-    step: jax.Array  # int32 (), draws so far
+    step: jax.Array  # int32 (B,), draws so far
 
 
 class Sampler(Protocol):
@@ -67,7 +68,7 @@ class Sampler(Protocol):
     def __call__(
         self, logits: jax.Array, recent: jax.Array, keys: jax.Array, step: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Masked logits (B, V), recent ids (B, W), one key a row (B,), draws so far () -> ids int32 (B,) and whether
+        """Masked logits (B, V), recent ids (B, W), one key a row (B,), draws so far (B,) -> ids int32 (B,) and whether
         the row was drawn twice (B,)."""
 
 
@@ -109,7 +110,8 @@ def generate(
     model = SpeechLM(config, precision)
     state = _prefill(model, params, cache, prompts, sampling.window, bucket)
     limits = Limits(prompts.min_new, prompts.max_new, jnp.zeros_like(state.done))
-    return _loop(model, params, state, limits, keys, bucket, RasSampler(sampling), reference_slip)
+    batch = len(prompts.lengths)
+    return _loop(model, params, state, limits, keys, bucket, batch, RasSampler(sampling), reference_slip)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "window", "precision", "bucket"), donate_argnames=("cache",))
@@ -144,13 +146,29 @@ def advance(
     sampler: Sampler,
     precision: Precision = FLOAT32,
     reference_slip: bool = False,
+    until_done: int | jax.Array | None = None,
 ) -> DecodeState:
-    """At most `steps` more draws, fewer where every row is done.
+    """At most `steps` more draws a row, fewer where `until_done` rows are done (None: all of them).
 
-    `state` is donated; `steps` is no part of the compiled program. The ids do not depend on how a run is cut into
-    blocks. The caller sees to it that the cache holds position + steps + 1 slots and `tokens` step + steps columns.
+    `state` is donated; `steps` and `until_done` are no part of the compiled program. The ids do not depend on how a
+    run is cut into blocks. The caller sees to it that the cache holds position + steps + 1 slots and `tokens` step +
+    steps columns.
     """
-    return _loop(SpeechLM(config, precision), params, state, limits, keys, steps, sampler, reference_slip)
+    enough = len(state.done) if until_done is None else until_done
+    return _loop(SpeechLM(config, precision), params, state, limits, keys, steps, enough, sampler, reference_slip)
+
+
+@functools.partial(jax.jit, donate_argnames=("state",))
+def insert(state: DecodeState, started: DecodeState, rows: jax.Array) -> DecodeState:
+    """`state` (B rows) with the rows of `started` (R) in the places `rows` int (R,); a place of B or more drops its
+    row. The cache of `started` may hold fewer slots and its `tokens` fewer columns; `state` is donated."""
+
+    def put(old: jax.Array, new: jax.Array) -> jax.Array:
+        rest = tuple(slice(size) for size in new.shape[1:])
+        return old.at[(rows, *rest)].set(new, mode="drop")
+
+    cleared = dataclasses.replace(state, tokens=state.tokens.at[rows].set(-1, mode="drop"))
+    return jax.tree.map(put, cleared, started)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "precision"), donate_argnames=("state",))
@@ -198,20 +216,21 @@ def empty(cache: Cache, vocab: int, window: int, bucket: int) -> DecodeState:
         lengths=jnp.zeros(batch, jnp.int32),
         fallbacks=jnp.zeros(batch, jnp.int32),
         done=jnp.zeros(batch, bool),
-        step=jnp.zeros((), jnp.int32),
+        step=jnp.zeros(batch, jnp.int32),
     )
 
 
 @functools.partial(jax.jit, static_argnames=("slots", "bucket"))
-def grow(state: DecodeState, *, slots: int, bucket: int) -> DecodeState:
-    """The same state with a cache of `slots` positions and room for `bucket` ids, neither fewer than before."""
+def resize(state: DecodeState, *, slots: int, bucket: int) -> DecodeState:
+    """The same state with a cache of `slots` positions and room for `bucket` ids; where they are fewer than before,
+    the caller knows that no row needs the others."""
 
-    def widen(x: jax.Array) -> jax.Array:
-        return jnp.pad(x, ((0, 0), (0, 0), (0, slots - x.shape[2]), (0, 0)))
+    def fit(x: jax.Array, axis: int, size: int, filler: int) -> jax.Array:
+        room = [(0, max(0, size - have) if i == axis else 0) for i, have in enumerate(x.shape)]
+        return lax.slice_in_dim(jnp.pad(x, room, constant_values=filler), 0, size, axis=axis)
 
-    cache = tuple(LayerCache(widen(layer.key), widen(layer.value)) for layer in state.cache)
-    room = ((0, 0), (0, bucket - state.tokens.shape[1]))
-    return dataclasses.replace(state, cache=cache, tokens=jnp.pad(state.tokens, room, constant_values=-1))
+    cache = jax.tree.map(lambda x: fit(x, 2, slots, 0), state.cache)
+    return dataclasses.replace(state, cache=cache, tokens=fit(state.tokens, 1, bucket, -1))
 
 
 def _prefill(model: SpeechLM, params: dict, cache: Cache, prompts: Prompts, window: int, bucket: int) -> DecodeState:
@@ -243,12 +262,11 @@ def _loop(
     limits: Limits,
     keys: jax.Array,
     steps: int | jax.Array,
+    until_done: int | jax.Array,
     sampler: Sampler,
     reference_slip: bool,
 ) -> DecodeState:
-    end = state.step + steps
-
-    def body(state: DecodeState) -> DecodeState:
+    def draw(state: DecodeState) -> DecodeState:
         too_short = state.step < limits.min_new
         masked = mask_stop_ids(state.logits, too_short, model.config, reference_slip)
         fill = limits.may_fill[:, None] & (jnp.arange(masked.shape[-1]) == model.config.fill_id)
@@ -259,7 +277,11 @@ def _loop(
         logits, cache = model.apply({"params": params}, ids, position, state.cache, method="step")
         return dataclasses.replace(state, logits=logits, cache=cache)
 
-    return lax.while_loop(lambda state: (state.step < end) & ~jnp.all(state.done), body, state)
+    def go_on(carry: tuple[jax.Array, DecodeState]) -> jax.Array:
+        drawn, state = carry
+        return (drawn < steps) & (jnp.sum(state.done) < until_done)
+
+    return lax.while_loop(go_on, lambda carry: (carry[0] + 1, draw(carry[1])), (jnp.zeros((), jnp.int32), state))[1]
 
 
 def record(
@@ -268,16 +290,17 @@ def record(
     """Take the ids (B,) drawn in this step into the state; a stop id is not kept, and its slot is used again."""
     keep = ~state.done & (ids < config.speech_token_size)
     lengths = state.lengths + keep
-    column = jnp.where(keep, ids, -1)[:, None]
+    # "drop": a row that is done stands at a column of its own, which may be one beyond the last.
+    tokens = state.tokens.at[jnp.arange(len(ids)), state.step].set(jnp.where(keep, ids, -1), mode="drop")
     return dataclasses.replace(
         state,
-        tokens=lax.dynamic_update_slice(state.tokens, column, (0, state.step)),
+        tokens=tokens,
         recent=jnp.where(keep[:, None], _shift(state.recent, ids), state.recent),
         position=state.position + keep,
         lengths=lengths,
         fallbacks=state.fallbacks + (fell_back & ~state.done),
         done=~keep | (lengths >= max_new),
-        step=state.step + 1,
+        step=state.step + ~state.done,
     )
 
 

@@ -21,13 +21,13 @@ class Noise(NamedTuple):
 
 
 def draw_noise(keys: jax.Array, step: jax.Array, top_k: int, vocab: int) -> Noise:
-    """Exp(1) noise of decode step `step` from one key a row (B,), so that a row never depends on its batch."""
+    """Exp(1) noise of each row's decode step (B,) from its key (B,), so that a row never depends on its batch."""
 
-    def row(key: jax.Array) -> Noise:
+    def row(key: jax.Array, step: jax.Array) -> Noise:
         nucleus, full = jax.random.split(jax.random.fold_in(key, step))
         return Noise(_exponential(nucleus, top_k), _exponential(full, vocab))
 
-    return jax.vmap(row)(keys)
+    return jax.vmap(row)(keys, step)
 
 
 def _exponential(key: jax.Array, size: int) -> jax.Array:

@@ -10,13 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cosy_jax import buckets
 from cosy_jax.config import LLMConfig, SamplingConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.llm.decode import DecodeState, Limits, Prompts, RasSampler, Sampler, advance, start
+from cosy_jax.llm.decode import DecodeState, Limits, RasSampler, Sampler, advance, start
 from cosy_jax.llm.qwen2 import init_cache
+from cosy_jax.llm.request import Request, pad_prompts
 from cosy_jax.llm.silence import cap_blocks
-from cosy_jax.llm.speech_lm import TokenRow
 from cosy_jax.precision import FLOAT32, Precision
 
 
@@ -33,7 +32,7 @@ class BlockDecoder:
 
     def draw(self, state: DecodeState, limits: Limits, steps: int) -> tuple[DecodeState, list[int]]:
         """The state after at most `steps` draws, and the speech ids among them; `state` is donated."""
-        before = int(state.step)
+        before = int(state.step[0])
         state = advance(
             self.params,
             state,
@@ -62,11 +61,8 @@ def check_block(*sizes: int) -> None:
 
 def stream_tokens(
     params: dict,
-    row: TokenRow,
-    key: jax.Array,
+    request: Request,
     *,
-    min_new: int,
-    max_new: int,
     config: LLMConfig,
     sampling: SamplingConfig,
     precision: Precision = FLOAT32,
@@ -78,32 +74,17 @@ def stream_tokens(
 
     A block is shorter where silence was dropped or the row ended; empty ones are not yielded, and a row that ends at
     once yields nothing. Closing the iterator early drops the row. Raises CosyError, at the call, for a block size
-    below 1 and for a prompt or speech longer than the buckets.
+    below 1.
     """
     check_block(first_block, block)
-    size = buckets.bucket(len(row.ids), buckets.LM_PROMPT, "The prompt with the text")
-    new = buckets.bucket(max_new, buckets.LM_NEW, "The speech of this text")
-    prompts = pad_prompt(row, size, min_new, max_new)
-    decoder = BlockDecoder(params, key, config, RasSampler(sampling), precision, reference_slip)
-    return cap_blocks(_blocks(decoder, prompts, size, new, sampling.window, first_block, block))
+    decoder = BlockDecoder(params, request.key, config, RasSampler(sampling), precision, reference_slip)
+    return cap_blocks(_blocks(decoder, request, sampling.window, first_block, block))
 
 
-def pad_prompt(row: TokenRow, size: int, min_new: int, max_new: int) -> Prompts:
-    """A batch of one row, padded to `size` positions."""
-    pad = (0, size - len(row.ids))
-    return Prompts(
-        ids=jnp.asarray(np.pad(row.ids, pad)[None]),
-        is_text=jnp.asarray(np.pad(row.is_text, pad)[None]),
-        lengths=jnp.asarray(np.asarray([len(row.ids)], np.int32)),
-        min_new=jnp.asarray(np.asarray([min_new], np.int32)),
-        max_new=jnp.asarray(np.asarray([max_new], np.int32)),
-    )
-
-
-def _blocks(
-    decoder: BlockDecoder, prompts: Prompts, size: int, new: int, window: int, first_block: int, block: int
-) -> Iterator[list[int]]:
+def _blocks(decoder: BlockDecoder, request: Request, window: int, first_block: int, block: int) -> Iterator[list[int]]:
     config, precision = decoder.config, decoder.precision
+    size, new = request.prompt_bucket(), request.new_bucket()
+    prompts = pad_prompts([request], size, 1)
     cache = init_cache(config, 1, size + new, precision)
     state = start(decoder.params, cache, prompts, config=config, window=window, bucket=new, precision=precision)
     limits = Limits(prompts.min_new, prompts.max_new, jnp.asarray(np.zeros(1, bool)))

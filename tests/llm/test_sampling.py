@@ -46,14 +46,15 @@ def test_repeated_id_is_banned_and_drawn_from_all():
 
 def test_noise_is_never_zero_and_has_mean_one():
     keys = jax.vmap(jax.random.key)(jnp.arange(3))
-    noise = draw_noise(keys, jnp.asarray(0), 25, 200_000)
+    noise = draw_noise(keys, jnp.zeros(3, int), 25, 200_000)
     assert float(noise.full.min()) > 0
     assert abs(float(noise.full.mean()) - 1) < 0.01
 
 
 def test_noise_of_a_row_does_not_depend_on_its_batch():
     keys = jax.vmap(jax.random.key)(jnp.asarray([5, 7]))
-    together, alone = draw_noise(keys, jnp.asarray(3), 25, 100), draw_noise(keys[1:], jnp.asarray(3), 25, 100)
+    steps = jnp.asarray([3, 8])
+    together, alone = draw_noise(keys, steps, 25, 100), draw_noise(keys[1:], steps[1:], 25, 100)
     np.testing.assert_array_equal(together.full[1], alone.full[0])
     assert not np.array_equal(together.nucleus[0], together.nucleus[1])
 

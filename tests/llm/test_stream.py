@@ -12,9 +12,10 @@ from cosy_jax.compile_log import count_compilations
 from cosy_jax.errors import CosyError
 from cosy_jax.llm.decode import Limits, RasSampler, advance, generate, start
 from cosy_jax.llm.qwen2 import init_cache
+from cosy_jax.llm.request import Request, pad_prompts
 from cosy_jax.llm.silence import cap_blocks, cap_silence
 from cosy_jax.llm.speech_lm import prompt_row
-from cosy_jax.llm.stream import pad_prompt, stream_tokens
+from cosy_jax.llm.stream import stream_tokens
 from cosy_jax.precision import FLOAT32
 
 MAX_NEW = 60
@@ -27,9 +28,9 @@ def row(synthesizer):
 
 def stream(synthesizer, row, seed=3, max_new=MAX_NEW, min_new=6, **options):
     config = synthesizer.config
-    bounds = {"min_new": min_new, "max_new": max_new}
     settings = {"config": config.llm, "sampling": config.sampling}
-    return stream_tokens(synthesizer.params("llm"), row, jax.random.key(seed), **bounds, **settings, **options)
+    request = Request(row, jax.random.key(seed), min_new, max_new)
+    return stream_tokens(synthesizer.params("llm"), request, **settings, **options)
 
 
 def whole(synthesizer, row, seed=3, max_new=MAX_NEW, min_new=6):
@@ -37,7 +38,7 @@ def whole(synthesizer, row, seed=3, max_new=MAX_NEW, min_new=6):
     state = generate(
         synthesizer.params("llm"),
         init_cache(config.llm, 1, buckets.LM_PROMPT[0] + buckets.LM_NEW[0], FLOAT32),
-        pad_prompt(row, buckets.LM_PROMPT[0], min_new, max_new),
+        pad_prompts([Request(row, jax.random.key(seed), min_new, max_new)], buckets.LM_PROMPT[0], 1),
         jax.random.key(seed)[None],
         config=config.llm,
         sampling=config.sampling,
@@ -61,8 +62,8 @@ def test_blocks_join_to_the_whole_run(synthesizer, row, sizes, seed):
 def test_a_batch_in_blocks_is_the_batch_whole(synthesizer):
     config = synthesizer.config
     rows = [prompt_row([5, 6, 7], [1, 2], config.llm), prompt_row(list(range(20)), list(range(30)), config.llm)]
-    single = [pad_prompt(row, 64, low, high) for row, low, high in zip(rows, (33, 9), (33, 20), strict=True)]
-    prompts = jax.tree.map(lambda *x: jnp.concatenate(x), *single)
+    key = jax.random.key(0)
+    prompts = pad_prompts([Request(rows[0], key, 33, 33), Request(rows[1], key, 9, 20)], 64, 2)
     keys = jax.vmap(jax.random.key)(jnp.arange(2))
     params = synthesizer.params("llm")
 
