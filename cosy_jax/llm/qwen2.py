@@ -87,12 +87,13 @@ class Attention(nn.Module):
         if not prefill:
             key, value = cache
 
-        query = query.reshape(batch, length, c.num_kv_heads, -1, c.head_dim)
-        scores = self.precision.einsum("btkge,bkse->bkgts", query, key) * c.head_dim**-0.5
+        # Heads before positions, in and out: XLA's CPU product of bfloat16 refuses other orders of batch dimensions.
+        query = query.reshape(batch, length, c.num_kv_heads, -1, c.head_dim).transpose(0, 2, 3, 1, 4)
+        scores = self.precision.einsum("bkgte,bkse->bkgts", query, key) * c.head_dim**-0.5
         scores = jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min)
-        out = self.precision.einsum("bkgts,bkse->btkge", jax.nn.softmax(scores, axis=-1), value)
-        out = Linear(c.hidden_size, False, self.precision, name="output")(out.reshape(batch, length, -1))
-        return out, cache
+        out = self.precision.einsum("bkgts,bkse->bkgte", jax.nn.softmax(scores, axis=-1), value)
+        out = out.transpose(0, 3, 1, 2, 4).reshape(batch, length, -1)
+        return Linear(c.hidden_size, False, self.precision, name="output")(out), cache
 
 
 class MLP(nn.Module):
