@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
+from cosy_jax.int8 import quantise
 from cosy_jax.precision import FLOAT32, Precision
 
 FORMAT_VERSION = 1
@@ -172,7 +173,8 @@ def select_llm(folder: Path, choice: str = "auto") -> str:
 def load_params(folder: Path, stage: str, precision: Precision = FLOAT32, expected: Any = None) -> dict[str, Any]:
     """The parameters of a stage as a nested dict of device arrays.
 
-    `storage_dtype` says what becomes bfloat16 under which `precision`. `expected` is a pytree of shapes, such as
+    `storage_dtype` says what becomes bfloat16 under which `precision`; under `INT8` the language model's kernels are
+    quantised. `expected` is a pytree of shapes, such as
     `stages.expected_shapes`; the file must hold those parameters in those shapes and no others, else CosyError. One
     tensor at a time is in memory beside those already loaded.
     """
@@ -186,8 +188,11 @@ def load_params(folder: Path, stage: str, precision: Precision = FLOAT32, expect
         inner = params
         for parent in parents:
             inner = inner.setdefault(parent, {})
-        kind = storage_dtype(stage, stored.shape, precision)
-        inner[leaf] = jax.device_put(_read_tensor(path, stored).astype(kind, copy=False))
+        values = _read_tensor(path, stored)
+        if precision.int8_llm and stage in LLM_STAGES and leaf == "kernel":
+            inner[leaf], inner["kernel_scale"] = map(jax.device_put, quantise(values))
+        else:
+            inner[leaf] = jax.device_put(values.astype(storage_dtype(stage, stored.shape, precision), copy=False))
     return params
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cosy_jax import int8
 from cosy_jax.precision import FLOAT32, Precision
 
 _INIT = nn.initializers.normal(0.02)
@@ -16,7 +17,8 @@ _INIT = nn.initializers.normal(0.02)
 class Linear(nn.Module):
     """y = x Wᵀ + b. Parameters: kernel (O, I), bias (O,). Input (..., I), output float32 (..., O).
 
-    The kernel is stored output-first: with one or a few rows, XLA's CPU product is 1.3 to 1.7 times faster so.
+    A kernel of type int8 has a kernel_scale (O,) beside it (`int8.quantise`). The kernel is stored output-first: with
+    one or a few rows, XLA's CPU product is 1.3 to 1.7 times faster so.
     """
 
     features: int
@@ -26,7 +28,11 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", _INIT, (self.features, x.shape[-1]))
-        y = self.precision.einsum("...i,oi->...o", x, kernel)
+        if kernel.dtype == jnp.int8:
+            scale = self.param("kernel_scale", nn.initializers.ones, (self.features,))
+            y = int8.product(x, kernel, scale, self.precision)
+        else:
+            y = self.precision.linear(x, kernel)
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
         return y

@@ -20,11 +20,21 @@ class Precision:
     compute: jnp.dtype
     # XLA's default rounds float32 operands to TF32 (GPU) or bfloat16 (TPU): parity needs "highest".
     lax_precision: lax.Precision
+    int8_llm: bool = False  # the language model's matrices are kept in 8 bits (`int8`)
 
     @property
     def accumulate(self) -> jnp.dtype:
         """Type of sums and results: float32, or float64 where the operands are."""
         return jnp.promote_types(self.compute, jnp.float32)
+
+    def linear(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        """x (..., I) times kernel (O, I) -> (..., O) in the accumulation type."""
+        alone = x.size == x.shape[-1] and self.compute != self.accumulate and jax.default_backend() == "cpu"
+        if not alone:
+            return self.einsum("...i,oi->...o", x, kernel)
+        # A single bfloat16 row takes a path there that is ten times slower than two rows.
+        two = jnp.pad(x.reshape(1, -1), ((0, 1), (0, 0)))
+        return self.einsum("ri,oi->ro", two, kernel)[:1].reshape(*x.shape[:-1], -1)
 
     def einsum(self, spec: str, x: jax.Array, y: jax.Array) -> jax.Array:
         """Einsum with operands in the compute type and the result in the accumulation type.
@@ -43,9 +53,10 @@ class Precision:
 
 FLOAT32 = Precision("float32", jnp.dtype(jnp.float32), lax.Precision.HIGHEST)
 BFLOAT16 = Precision("bfloat16", jnp.dtype(jnp.bfloat16), lax.Precision.DEFAULT)
+INT8 = Precision("int8", jnp.dtype(jnp.bfloat16), lax.Precision.DEFAULT, int8_llm=True)
 # Under `jax.enable_x64` only: F0, whose error becomes phase, and runs that judge the others.
 FLOAT64 = Precision("float64", jnp.dtype(jnp.float64), lax.Precision.HIGHEST)
-POLICIES = {policy.name: policy for policy in (FLOAT32, BFLOAT16)}
+POLICIES = {policy.name: policy for policy in (FLOAT32, BFLOAT16, INT8)}
 
 
 def get_precision(name: str) -> Precision:
