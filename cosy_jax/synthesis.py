@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ import numpy as np
 
 from cosy_jax import buckets, checkpoint
 from cosy_jax.config import ModelConfig
+from cosy_jax.devices import ONE_DEVICE, Devices
 from cosy_jax.errors import CosyError
 from cosy_jax.flow.cfm import solve
 from cosy_jax.flow.inputs import utterances
@@ -38,6 +40,8 @@ from cosy_jax.text.split import prepare
 from cosy_jax.text.tokenizer import TextTokenizer
 from cosy_jax.vocoder.vocode import vocode
 from cosy_jax.voice_conversion import source_pieces
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,13 @@ class Synthesizer:
     one may serve any number of threads and utterances.
     """
 
-    def __init__(self, weights: str | Path, llm: str = "auto", precision: Precision = FLOAT32) -> None:
+    def __init__(
+        self,
+        weights: str | Path,
+        llm: str = "auto",
+        precision: Precision = FLOAT32,
+        devices: Devices = ONE_DEVICE,
+    ) -> None:
         """`llm` is "auto" (RL weights where there are any), "rl" or "base". CosyError where the folder lacks
         something."""
         self.weights = Path(weights)
@@ -94,6 +104,7 @@ class Synthesizer:
         self.llm = checkpoint.select_llm(self.weights, llm)
         self.tokenizer = TextTokenizer.load(self.weights / "tokenizer")
         self.precision = precision
+        self.devices = devices
         self._params: dict[str, dict] = {}
 
     def params(self, stage: str) -> dict:
@@ -103,7 +114,8 @@ class Synthesizer:
             # A changed bit in the prompt's tokens or in F0 is heard; only the two large networks may be rounded.
             precision = self.precision if stage in ("llm", "flow") else FLOAT32
             expected = expected_shapes(name, self.config)
-            self._params[stage] = checkpoint.load_params(self.weights, name, precision, expected=expected)
+            params = checkpoint.load_params(self.weights, name, precision, expected=expected)
+            self._params[stage] = self.devices.params(params)
         return self._params[stage]
 
     def release(self, *stages: str) -> None:
@@ -243,19 +255,18 @@ class Synthesizer:
             bucket=new,
             reference_slip=options.reference_min_length,
         )
-        return spoken(np.asarray(state.tokens[0])[: int(state.lengths[0])]), int(state.fallbacks[0])
+        return without_long_silence(np.asarray(state.tokens[0])[: int(state.lengths[0])]), int(state.fallbacks[0])
 
     def mel(self, tokens: np.ndarray, prompt: Prompt) -> np.ndarray:
         """Mel float32 (2 L, 80) of speech tokens int (L,), the prompt's part cut off."""
         return self.mels([(tokens, prompt)])[0]
 
-    def mels(self, items: Sequence[tuple[np.ndarray, Prompt]], rows: int | None = None) -> list[np.ndarray]:
-        """`mel` of several in one batch, padded to the longest one's bucket and to `rows` rows."""
+    def mels(self, items: Sequence[tuple[np.ndarray, Prompt]]) -> list[np.ndarray]:
+        """`mel` of several in one batch, padded to the longest one's bucket."""
         flow = self.config.flow
         sequences = [(np.concatenate([prompt.speech_tokens, tokens]), prompt) for tokens, prompt in items]
-        mels, _, _ = solve(
-            self.params("flow"), utterances(sequences, flow, rows), config=flow, precision=self.precision
-        )
+        inputs = utterances(self._padded(sequences), flow, self.devices.rows)
+        mels, _, _ = solve(self.params("flow"), inputs, config=flow, precision=self.precision)
         return [
             mel[len(prompt.mel) : flow.token_mel_ratio * len(tokens)]
             for mel, (tokens, prompt) in zip(np.asarray(mels), sequences, strict=False)
@@ -265,19 +276,23 @@ class Synthesizer:
         """Audio float32 (S,) of a mel (T, 80), S = 480 T."""
         return self.vocode_all([mel])[0]
 
-    def vocode_all(self, mels: Sequence[np.ndarray], rows: int | None = None) -> list[np.ndarray]:
-        """`vocode` of several in one batch, padded to the longest one's bucket and to `rows` rows."""
+    def vocode_all(self, mels: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """`vocode` of several in one batch, padded to the longest one's bucket."""
         vocoder, size = self.config.vocoder, self.mel_bucket(max(map(len, mels)))
-        padding = [mels[0]] * ((rows or len(mels)) - len(mels))
+        padded = self._padded(mels)
         audio = vocode(
             self.params("hift"),
-            jnp.asarray(np.stack([np.pad(mel, ((0, size - len(mel)), (0, 0))) for mel in [*mels, *padding]])),
-            jnp.asarray([len(mel) for mel in [*mels, *padding]]),
+            self.devices.rows(jnp.asarray(np.stack([np.pad(mel, ((0, size - len(mel)), (0, 0))) for mel in padded]))),
+            self.devices.rows(jnp.asarray([len(mel) for mel in padded])),
             jnp.asarray(vocoder_noise(self.config, size * vocoder.samples_per_frame)),
             vocoder,
         )
         lengths = [len(mel) * vocoder.samples_per_frame for mel in mels]
         return [row[:length] for row, length in zip(np.asarray(audio.samples), lengths, strict=False)]
+
+    def _padded(self, rows: Sequence[T]) -> list[T]:
+        """The rows, the first one repeated where the devices need more of them."""
+        return [*rows, *[rows[0]] * (self.devices.padded(len(rows)) - len(rows))]
 
     def mel_bucket(self, frames: int) -> int:
         """The frames that a mel is padded to for the vocoder."""
@@ -285,7 +300,7 @@ class Synthesizer:
         return ratio * buckets.bucket(-(-frames // ratio), buckets.SPEECH_TOKENS, "The speech")
 
 
-def spoken(ids: np.ndarray) -> np.ndarray:
+def without_long_silence(ids: np.ndarray) -> np.ndarray:
     """Speech tokens int32 (L,) of the ids that were drawn: silence capped; CosyError where nothing is left."""
     tokens = cap_silence(ids.tolist())
     if not tokens:

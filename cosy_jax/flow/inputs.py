@@ -1,7 +1,8 @@
 """Utterances as the flow's padded inputs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,26 +14,26 @@ from cosy_jax.prompt.prompt import Prompt
 
 
 def utterances(
-    sequences: Sequence[tuple[np.ndarray, Prompt]], config: FlowConfig, rows: int | None = None
+    sequences: Sequence[tuple[np.ndarray, Prompt]],
+    config: FlowConfig,
+    place: Callable[[jax.Array], jax.Array] = lambda array: array,
 ) -> FlowInputs:
     """A batch of speech tokens int (L,), the prompt's first, with their prompts, padded to the longest one's bucket.
 
-    Where `rows` is more than the sequences, the first one is repeated. CosyError where one is longer than the
-    reference's noise (300 s).
+    `place` puts an array of rows on its devices. CosyError where one is longer than the reference's noise (300 s).
     """
     size = flow_bucket(max(len(tokens) for tokens, _ in sequences))
     frames = config.token_mel_ratio * size
-    padded = [*sequences, *[sequences[0]] * ((rows or len(sequences)) - len(sequences))]
 
-    def stack(arrays: Sequence[np.ndarray], length: int) -> jnp.ndarray:
-        return jnp.asarray(np.stack([_pad(array, length) for array in arrays]))
+    def stack(arrays: Iterable[np.ndarray], length: int) -> jax.Array:
+        return place(jnp.asarray(np.stack([_pad(array, length) for array in arrays])))
 
     return FlowInputs(
-        tokens=stack([tokens.astype(np.int32) for tokens, _ in padded], size),
-        lengths=jnp.asarray([len(tokens) for tokens, _ in padded]),
-        prompt_mel=stack([prompt.mel for _, prompt in padded], frames),
-        prompt_frames=jnp.asarray([len(prompt.mel) for _, prompt in padded]),
-        speaker=jnp.asarray(np.stack([prompt.speaker_embedding for _, prompt in padded])),
+        tokens=stack((tokens.astype(np.int32) for tokens, _ in sequences), size),
+        lengths=place(jnp.asarray([len(tokens) for tokens, _ in sequences])),
+        prompt_mel=stack((prompt.mel for _, prompt in sequences), frames),
+        prompt_frames=place(jnp.asarray([len(prompt.mel) for _, prompt in sequences])),
+        speaker=place(jnp.asarray(np.stack([prompt.speaker_embedding for _, prompt in sequences]))),
         noise=jnp.asarray(flow_noise(frames)),
     )
 
