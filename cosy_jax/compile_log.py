@@ -7,15 +7,23 @@ from dataclasses import dataclass
 import jax
 
 _COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
+_CACHE_HIT_EVENT = "/jax/compilation_cache/cache_hits"
 _TRACE_EVENTS = ("/jax/core/compile/jaxpr_trace_duration", "/jax/core/compile/jaxpr_to_mlir_module_duration")
 
 
 @dataclass
 class CompileCount:
-    """Programs compiled or read from the persistent cache, and seconds of tracing, lowering and compiling."""
+    """Programs compiled or read from the persistent cache, how many of them were read, and seconds of tracing,
+    lowering and compiling."""
 
     programs: int = 0
+    cached: int = 0
     seconds: float = 0.0
+
+    @property
+    def compiled(self) -> int:
+        """Programs that were compiled anew."""
+        return self.programs - self.cached
 
 
 _active: list[CompileCount] = []
@@ -29,7 +37,14 @@ def _listen(event: str, duration_secs: float, **_: str | int) -> None:
             count.seconds += duration_secs
 
 
+def _listen_hit(event: str, **_: str | int) -> None:
+    for count in _active:
+        if event == _CACHE_HIT_EVENT:
+            count.cached += 1
+
+
 jax.monitoring.register_event_duration_secs_listener(_listen)
+jax.monitoring.register_event_listener(_listen_hit)
 
 
 @contextmanager
