@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -46,18 +47,34 @@ def write_pieces(path: str | Path, pieces: Iterable[np.ndarray], sample_rate: in
     os.close(handle)
     written = 0
     try:
-        kind = _FORMATS[path.suffix.lower()]
-        with soundfile.SoundFile(temporary, "w", sample_rate, 1, "PCM_16", format=kind) as file:
+        with audio_file(temporary, path, sample_rate) as file:
             for piece in pieces:
                 file.write(piece)
                 written += len(piece)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise CosyError(f"Cannot write {path}: {error}.") from error
     finally:
         if written:
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def audio_file(temporary: str | Path, path: str | Path, sample_rate: int) -> Iterator[soundfile.SoundFile]:
+    """`temporary`, open for samples float32 (S,) in [-1, 1], in the format that the suffix of `path` says.
+
+    CosyError, which names `path`, where not all of it could be written.
+    """
+    path = Path(path)
+    try:
+        kind = _FORMATS[path.suffix.lower()]
+        with soundfile.SoundFile(temporary, "w", sample_rate, 1, "PCM_16", format=kind) as file:
+            yield file
+            frames = file.frames
+        # libsndfile is silent where only the end of a FLAC finds no room.
+        if frames and soundfile.info(temporary).frames != frames:
+            raise CosyError(f"Cannot write {path}: its end is missing, the disk may be full.")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise CosyError(f"Cannot write {path}: {str(error).rstrip('.')}.") from error
 
 
 def check_suffix(path: str | Path) -> None:

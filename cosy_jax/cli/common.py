@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
     from cosy_jax.modes import Voice
+    from cosy_jax.text.normalise import FrontendOptions
+
+INTERRUPTED = 130  # exit status
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -36,7 +40,12 @@ def add_command(commands: Any, name: str, help_line: str, example: str, run: Any
 
 def add_runtime_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that runs the network."""
-    parser.add_argument("--dtype", default="float32", help="float32 (default) or bfloat16 for language model and flow")
+    parser.add_argument(
+        "--dtype",
+        default="float32",
+        help="float32 (default), bfloat16 for language model and flow, or int8 for the language model's matrices and "
+        "bfloat16 for the rest",
+    )
     add_compile_options(parser)
 
 
@@ -71,6 +80,27 @@ def add_speed_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="0.5 to 2; the pitch stays (default: 1)")
 
 
+def add_text_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that reads texts; `text_options` reads them."""
+    parser.add_argument(
+        "--language", choices=("zh", "en", "other"), help="whose rules normalise the text (default: found from it)"
+    )
+    parser.add_argument("--verbatim", action="store_true", help="do not normalise or split the text")
+
+
+def add_llm_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--llm", default="auto", choices=("auto", "rl", "base"), help="auto takes RL weights if any")
+
+
+def text_options(args: argparse.Namespace) -> "FrontendOptions":
+    """What is done to texts; says so where only a part of it can be done."""
+    from cosy_jax.text.normalise import FrontendOptions, has_wetext
+
+    if not (args.verbatim or has_wetext()):
+        status.print("text: only digits are spelled out; pip install 'cosy_jax[text]' for the rest", markup=False)
+    return FrontendOptions(enabled=not args.verbatim, language=args.language)
+
+
 def saved_voice(args: argparse.Namespace) -> "Voice | None":
     """The voice that --voice names, None where --prompt-wav is to give it; CosyError unless it is one of the two."""
     if (args.voice is None) == (args.prompt_wav is None):
@@ -95,7 +125,12 @@ def start_jax(args: argparse.Namespace) -> None:
     warnings.simplefilter("ignore", NoWetextWarning)  # commands that read text say it in a sentence of their own
     if args.compile_cache != "off":
         jax.config.update("jax_compilation_cache_dir", args.compile_cache)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+        # The smallest programs too: a second run is to compile nothing at all.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+
+def say_interrupted() -> None:
+    print("cosy-jax: interrupted; nothing was left half written.", file=sys.stderr, flush=True)
 
 
 def progress_bar() -> Progress:

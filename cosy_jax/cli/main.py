@@ -4,17 +4,18 @@ import argparse
 import os
 import sys
 
-from cosy_jax.cli import convert, convert_voice, info, init, parity, synthesize, voice
+from cosy_jax.cli import batch, convert, convert_voice, info, init, parity, synthesize, voice
+from cosy_jax.cli.common import INTERRUPTED, say_interrupted
 from cosy_jax.errors import CosyError
 
 BAD_INPUT = 2
-INTERRUPTED = 130
 
 _EXAMPLES = """examples:
   cosy-jax convert Fun-CosyVoice3-0.5B weights/cosyvoice3
   cosy-jax synthesize --weights weights/cosyvoice3 --text "Hello there." \\
       --prompt-wav me.wav --prompt-text "What I say in me.wav." --out hello.wav
   cosy-jax voice add me --weights weights/cosyvoice3 --prompt-wav me.wav --prompt-text "What I say in me.wav."
+  cosy-jax batch manifest.jsonl --weights weights/cosyvoice3 --out speech
   cosy-jax info weights/cosyvoice3
 """
 
@@ -28,13 +29,13 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (synthesize, convert_voice, voice, convert, info, parity, init):
+    for module in (synthesize, batch, convert_voice, voice, convert, info, parity, init):
         module.add_parser(commands)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command; 0 when it succeeded, 1 when a check failed, 2 for bad input."""
+    """Runs the command; 0 when it succeeded, 1 when a check or a line failed, 2 for bad input."""
     args = build_parser().parse_args(argv)
     try:
         return args.run(args)
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"cosy-jax: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("cosy-jax: interrupted; nothing was left half written.", file=sys.stderr)
+        say_interrupted()
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

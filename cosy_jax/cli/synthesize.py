@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.common import (
     add_command,
+    add_llm_option,
     add_runtime_options,
     add_speed_option,
+    add_text_options,
     add_voice_choice,
     saved_voice,
     start_jax,
     status,
+    text_options,
 )
 from cosy_jax.cli.report import OnStage, produce
 from cosy_jax.errors import CosyError
@@ -41,13 +44,10 @@ def add_parser(commands: Any) -> None:
         "--out", required=True, metavar="FILE", help=".wav or .flac; with --stream, - writes raw PCM to standard output"
     )
     _add_stream_options(parser)
-    parser.add_argument(
-        "--language", choices=("zh", "en", "other"), help="whose rules normalise the text (default: found from it)"
-    )
-    parser.add_argument("--verbatim", action="store_true", help="do not normalise or split the text")
+    add_text_options(parser)
     add_speed_option(parser)
     parser.add_argument("--seed", type=int, default=0, help="same seed, same speech (default: 0)")
-    parser.add_argument("--llm", default="auto", choices=("auto", "rl", "base"), help="auto takes RL weights if any")
+    add_llm_option(parser)
     parser.add_argument("--plot", metavar="PNG", help="also draw waveform and mel (needs matplotlib)")
     add_runtime_options(parser)
 
@@ -120,7 +120,6 @@ def _options(args: argparse.Namespace, voice: "Voice | None") -> "Options":
     """What the arguments ask for; CosyError where they do not fit together, before anything is loaded."""
     from cosy_jax.modes import check_mode
     from cosy_jax.synthesis import Options
-    from cosy_jax.text.normalise import FrontendOptions, has_wetext
     from cosy_jax.text.prompt_text import with_prefix
 
     if voice and args.prompt_text is not None:
@@ -131,14 +130,12 @@ def _options(args: argparse.Namespace, voice: "Voice | None") -> "Options":
         instruct=args.instruct or "",
         seed=args.seed,
         speed=args.speed,
-        frontend=FrontendOptions(enabled=not args.verbatim, language=args.language),
+        frontend=text_options(args),
         solver=args.solver,
         left_chunks=args.left_chunks,
     )
     if args.stream and args.speed != 1:
         raise CosyError("A stream cannot change the speed: leave --speed out, or do not stream.")
-    if not (args.verbatim or has_wetext()):
-        status.print("text: only digits are spelled out; pip install 'cosy_jax[text]' for the rest", markup=False)
     transcript = voice.transcript if voice else args.prompt_text or ""
     check_mode(mode, transcript, options.instruct)
     if mode == "zero-shot" and with_prefix(transcript)[1]:

@@ -1,0 +1,119 @@
+"""Many utterances through the stages, each stage in a thread of its own.
+
+    lines ── prepare ──> parts ── decode ──> speech tokens ── render ──> audio ── deliver
+
+A long text has several parts, and its line is delivered when all of them are spoken. Which rows are batched with which
+depends on the manifest alone, not on timing: the same manifest runs the same programs.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from cosy_jax.batch.channel import Cancelled, Channel
+from cosy_jax.batch.decode import decode
+from cosy_jax.batch.manifest import Line
+from cosy_jax.batch.prepare import VoiceCache, prepare
+from cosy_jax.batch.render import render
+from cosy_jax.batch.results import Outcome
+from cosy_jax.batch.stats import Stats
+from cosy_jax.batch.utterance import Part, Ready, SpokenPart
+from cosy_jax.llm.continuous import Batching
+from cosy_jax.synthesis import Synthesizer
+from cosy_jax.text.normalise import FrontendOptions
+
+Deliver = Callable[[Outcome, np.ndarray | None], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is computed at a time."""
+
+    batching: Batching
+    flow_rows: int
+
+    @classmethod
+    def default(cls, slots: int | None = None, flow_rows: int | None = None, devices: int = 1) -> "Settings":
+        """What suits the machine, for rows (`slots`) and batches that are not given; both are for all devices
+        together, whole multiples of their number."""
+        if jax.default_backend() == "cpu":
+            # Prefill is bound by arithmetic there: a row that only fills a batch costs as much as any other.
+            rows, started, refill, flow = 16, 1, 1, 4
+        else:
+            rows, started, refill, flow = 64, 8, 8, 16
+
+        def whole(count: int) -> int:
+            return -(-count // devices) * devices
+
+        batching = Batching(whole(slots or rows * devices), whole(started), refill=refill)
+        return cls(batching, whole(flow_rows or flow * devices))
+
+
+def run_batch(
+    synthesizer: Synthesizer,
+    lines: Iterator[Line],
+    deliver: Deliver,
+    settings: Settings,
+    stats: Stats,
+    stop: threading.Event,
+    voices: Path,
+    frontend: FrontendOptions,
+) -> None:
+    """Speaks the lines and hands each to `deliver` when it is ready, all from one thread.
+
+    Lines are taken as they are needed. Once `stop` is set none is begun any more, and those that have begun are
+    delivered. What is a line's own fault is its outcome's error; everything else is raised here.
+    """
+    failed = threading.Event()
+    parts: Channel[Part] = Channel(settings.batching.rows, failed)
+    spoken: Channel[SpokenPart] = Channel(settings.batching.rows, failed)
+    ready: Channel[Ready] = Channel(settings.flow_rows, failed)
+    cache = VoiceCache(synthesizer, voices, stats)
+    run_together(
+        [
+            lambda: prepare(lines, synthesizer, cache, frontend, parts, ready, stop, stats),
+            lambda: decode(parts, spoken, synthesizer, settings.batching, stop, stats),
+            lambda: render(spoken, ready, synthesizer, settings.flow_rows, stats),
+            lambda: _deliver_all(ready, deliver, stats),
+        ],
+        failed,
+    )
+
+
+def run_together(stages: list[Callable[[], None]], failed: threading.Event) -> None:
+    """Each stage in a thread, until all have returned. The first error of one sets `failed`, at which the others give
+    up, and is raised here; an interrupt of the calling thread does the same."""
+    errors: list[BaseException] = []
+
+    def guarded(stage: Callable[[], None]) -> None:
+        try:
+            stage()
+        except Cancelled:
+            pass
+        except BaseException as error:
+            errors.append(error)
+            failed.set()
+
+    threads = [threading.Thread(target=guarded, args=(stage,), daemon=True) for stage in stages]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.1)  # a join without limit would keep Ctrl-C waiting
+    finally:
+        failed.set()
+    if errors:
+        raise errors[0]
+
+
+def _deliver_all(ready: Channel[Ready], deliver: Deliver, stats: Stats) -> None:
+    for outcome, audio in ready:
+        start = time.perf_counter()
+        deliver(outcome, audio)
+        stats.busy["write"] += time.perf_counter() - start

@@ -1,0 +1,93 @@
+"""First stage: lines to requests, and each distinct prompt encoded once."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+from cosy_jax.batch.channel import Channel
+from cosy_jax.batch.manifest import Line
+from cosy_jax.batch.results import Outcome
+from cosy_jax.batch.stats import Stats
+from cosy_jax.batch.utterance import Part, Ready, Utterance
+from cosy_jax.errors import CosyError
+from cosy_jax.modes import Voice
+from cosy_jax.synthesis import Options, Synthesizer
+from cosy_jax.text.normalise import FrontendOptions
+from cosy_jax.voices import load_voice
+
+_VOICES = 1024  # voices kept; one of 10 s takes 160 KB
+
+
+class VoiceCache:
+    """The voices that were used last, by recording or name. One that cannot be had is remembered too."""
+
+    def __init__(self, synthesizer: Synthesizer, folder: Path, stats: Stats) -> None:
+        self._synthesizer, self._folder, self._stats = synthesizer, folder, stats
+        self._kept: OrderedDict[str | Path, Voice | CosyError] = OrderedDict()
+
+    def voice(self, line: Line) -> Voice:
+        """The voice of a line, a recording's with the line's own transcript; CosyError where it cannot be had."""
+        key = line.voice or line.prompt_wav
+        assert key is not None
+        if key in self._kept:
+            self._stats.prompt_hits += 1
+        else:
+            self._kept[key] = self._load(line)
+            self._stats.prompts += 1
+        self._kept.move_to_end(key)
+        if len(self._kept) > _VOICES:
+            self._kept.popitem(last=False)
+        found = self._kept[key]
+        if isinstance(found, CosyError):
+            raise found
+        return found if line.voice else Voice(found.prompt, line.prompt_text)
+
+    def _load(self, line: Line) -> Voice | CosyError:
+        try:
+            if line.voice:
+                return load_voice(self._folder, line.voice)
+            assert line.prompt_wav is not None
+            return self._synthesizer.voice(line.prompt_wav)
+        except CosyError as error:
+            return error
+
+
+def prepare(
+    lines: Iterator[Line],
+    synthesizer: Synthesizer,
+    voices: VoiceCache,
+    frontend: FrontendOptions,
+    parts: Channel[Part],
+    ready: Channel[Ready],
+    stop: threading.Event,
+    stats: Stats,
+) -> None:
+    """Hands the parts of each line to `parts`, and lines that come to nothing to `ready`; none once `stop` is set."""
+    for line in lines:
+        if stop.is_set():
+            break
+        start = time.perf_counter()
+        utterance = _utterance(line, synthesizer, voices, frontend)
+        seconds = time.perf_counter() - start
+        stats.busy["prompt"] += seconds
+        if isinstance(utterance, CosyError):
+            ready.put((Outcome(line, error=str(utterance)), None))
+            continue
+        utterance.spend("prompt", seconds)
+        for index in range(len(utterance.requests)):
+            parts.put(Part(utterance, index))
+    parts.close()
+
+
+def _utterance(
+    line: Line, synthesizer: Synthesizer, voices: VoiceCache, frontend: FrontendOptions
+) -> Utterance | CosyError:
+    try:
+        voice = voices.voice(line)
+        options = Options(line.mode, line.instruct, line.seed, line.speed, frontend=frontend)
+        requests = synthesizer.requests(line.text, voice, options)
+    except CosyError as error:
+        return error
+    return Utterance(line, voice, requests, len(synthesizer.tokenizer.encode(line.text)))

@@ -1,0 +1,200 @@
+"""The output folder of `cosy-jax batch`: an audio file for each line that was spoken, and what became of every line.
+
+`results.jsonl`, or `results-I-of-N.jsonl` of a shard, has one JSON object for each line that is dealt with:
+
+spoken  key, line, wav, seconds (of audio), tokens, text_tokens, fallbacks, stages (seconds in each)
+failed  key, line, error
+
+Audio goes into a hidden file beside its target, then the entry is written, then the file gets its name. Wherever the
+process is killed, no file is incomplete under its name and no line is spoken twice: opening the folder again completes
+what lacks its last step.
+"""
+
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from cosy_jax.batch.key_set import KeySet
+from cosy_jax.batch.manifest import BadLine, Line
+from cosy_jax.errors import CosyError
+from cosy_jax.output import audio_file
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a line; with an error, only that has a meaning."""
+
+    line: Line | BadLine
+    seconds: float = 0.0  # of audio
+    tokens: int = 0  # of speech
+    text_tokens: int = 0
+    fallbacks: int = 0  # draws repeated by the repetition rule
+    stages: dict[str, float] = field(default_factory=dict)  # wall seconds
+    error: str = ""
+
+
+class Results:
+    """An output folder that one process holds for a shard; `deliver` and `done` may be called from any thread.
+
+    Opening it creates the folder where needed. CosyError where it cannot be written, or another process holds it.
+    """
+
+    def __init__(self, folder: str | Path, num_shards: int = 1, shard_index: int = 0) -> None:
+        self.folder = Path(folder)
+        self.path = self.folder / _name(num_shards, shard_index)
+        self.unrecorded = 0  # outcomes that found no room in the results file
+        self._lock = threading.Lock()
+        self._file = _open_alone(self.path)
+        self._done = KeySet()
+        self._repair()
+
+    def __enter__(self) -> "Results":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._file)
+        self._done.close()
+
+    def done(self, key: str) -> bool:
+        """Whether the line of this key was spoken before the folder was opened, by this shard or another."""
+        return key in self._done
+
+    def deliver(self, outcome: Outcome, samples: np.ndarray | None, sample_rate: int) -> Outcome:
+        """Writes the audio, float32 (S,), and the entry; gives the outcome back, with an error where that failed.
+
+        Without samples the outcome must have an error. A full disk is an error of this line, and not raised.
+        """
+        if samples is None or isinstance(outcome.line, BadLine):
+            return self._fail(outcome, outcome.error)
+        target = self.folder / outcome.line.wav
+        try:
+            _write_part(target, samples, sample_rate)
+        except CosyError as error:
+            return self._fail(outcome, str(error))
+        if problem := self._append(_entry(outcome)):
+            _remove_part(target)
+            return replace(outcome, error=problem)
+        try:
+            _finish(target)
+        except CosyError as error:
+            return replace(outcome, error=str(error))
+        return outcome
+
+    def _fail(self, outcome: Outcome, error: str) -> Outcome:
+        if isinstance(outcome.line, Line):
+            _remove_part(self.folder / outcome.line.wav)  # may also be left from an earlier run
+        self._append({"key": outcome.line.key, "line": outcome.line.number, "error": error})
+        return replace(outcome, error=error)
+
+    def _append(self, entry: dict[str, Any]) -> str:
+        """Adds an entry, all of it or nothing; a sentence where there was no room, else ""."""
+        # Names of files may hold bytes that are no characters; they become escapes, which JSON reads.
+        data = json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        with self._lock:
+            try:
+                size = os.fstat(self._file).st_size
+                if os.write(self._file, data) == len(data):
+                    return ""
+                os.ftruncate(self._file, size)  # the next entry starts a line
+                reason = "the disk is full"
+            except OSError as error:
+                reason = str(error.strerror)
+            self.unrecorded += 1
+        return f"Cannot write {self.path}: {reason}."
+
+    def _repair(self) -> None:
+        """Cuts off an entry that was not written to its end, and names the files of all that were."""
+        with self.path.open("rb") as file:
+            os.ftruncate(self._file, sum(len(line) for line in file if line.endswith(b"\n")))
+        for path in self.folder.glob("results*.jsonl"):
+            for entry in read_entries(path):
+                if "error" in entry:
+                    continue
+                self._done.add(entry["key"])
+                target = self.folder / entry["wav"]
+                if _part(target).exists() and not target.exists():
+                    _finish(target)
+
+
+def read_entries(path: Path) -> Iterator[dict[str, Any]]:
+    """The entries of a results file, oldest first; a last line that is still being written is left out."""
+    with path.open("rb") as file:
+        for line in file:
+            with suppress(ValueError):  # a crash of the machine can leave anything: that line is then spoken again
+                entry = json.loads(line)
+                if line.endswith(b"\n") and isinstance(entry, dict) and ("error" in entry or "wav" in entry):
+                    yield entry
+
+
+def _name(num_shards: int, shard_index: int) -> str:
+    return "results.jsonl" if num_shards == 1 else f"results-{shard_index}-of-{num_shards}.jsonl"
+
+
+def _open_alone(path: Path) -> int:
+    """A descriptor to append to the file, which no other process has as long as it is open."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError as error:
+        raise CosyError(f"Cannot write {path}: {error.strerror}.") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(file)
+        raise CosyError(f"Another process writes {path}: wait for it, or name another folder.") from error
+    return file
+
+
+def _entry(outcome: Outcome) -> dict[str, Any]:
+    assert isinstance(outcome.line, Line)
+    return {
+        "key": outcome.line.key,
+        "line": outcome.line.number,
+        "wav": outcome.line.wav,
+        "seconds": round(outcome.seconds, 5),
+        "tokens": outcome.tokens,
+        "text_tokens": outcome.text_tokens,
+        "fallbacks": outcome.fallbacks,
+        "stages": {stage: round(seconds, 4) for stage, seconds in outcome.stages.items()},
+    }
+
+
+def _part(target: Path) -> Path:
+    """Where a file is until it is complete: the same name each time, so that a restart finds it."""
+    return target.with_name(f".{target.name}.part")
+
+
+def _write_part(target: Path, samples: np.ndarray, sample_rate: int) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CosyError(f"Cannot create the folder {target.parent}: {error.strerror}.") from error
+    if target.is_dir():
+        raise CosyError(f"{target} is a folder: name a file.")
+    with audio_file(_part(target), target, sample_rate) as file:
+        file.write(samples)
+
+
+def _remove_part(target: Path) -> None:
+    with suppress(OSError):
+        _part(target).unlink()
+
+
+def _finish(target: Path) -> None:
+    """Gives a complete file its name, unless another shard that was just opened has done so."""
+    try:
+        os.replace(_part(target), target)
+    except OSError as error:
+        if not target.exists():
+            raise CosyError(f"Cannot name {target}: {error.strerror}; the next start tries again.") from error

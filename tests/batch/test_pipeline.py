@@ -1,0 +1,147 @@
+"""Many utterances at once are what each is alone."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cosy_jax.batch.manifest import Line
+from cosy_jax.batch.pipeline import Settings, run_batch
+from cosy_jax.batch.stats import Stats
+from cosy_jax.compile_log import count_compilations
+from cosy_jax.llm.continuous import Batching
+from cosy_jax.modes import Voice
+from cosy_jax.parity.check import snr_db
+from cosy_jax.synthesis import Options, Synthesizer
+from cosy_jax.text.normalise import DEFAULT
+from tests.reference import REPOSITORY
+
+RECORDINGS = REPOSITORY / "tests" / "data"
+LONG = "The little harbour town wakes before the sun, and the first boats leave while it is dark. " * 9
+SETTINGS = Settings(Batching(rows=4, block=16), flow_rows=4)
+
+
+def line(number, text="Good morning.", **fields):
+    given = {
+        "key": f"line-{number}", "prompt_wav": RECORDINGS / f"prompt_{number % 2}.flac", "voice": None,
+        "prompt_text": "What is said.", "instruct": "", "mode": "zero-shot", "seed": number, "speed": 1.0,
+        "wav": f"line-{number}.wav",
+    }  # fmt: skip
+    return Line(number, text=text, **{**given, **fields})
+
+
+LINES = [
+    line(0),
+    line(1, "How are you today, and how was the journey?"),
+    line(2, LONG),
+    line(3, "Guten Morgen.", mode="cross-lingual", prompt_text=""),
+    line(4, speed=1.3),
+    line(5, prompt_wav=Path("nowhere.wav")),
+    line(6, mode="instruct", instruct="Whisper."),
+    line(7, "!"),
+    line(8, "One, two, three, four, five, six, seven."),
+    line(9, voice="nobody", prompt_wav=None),
+]
+BAD = {"line-5": "nowhere.wav", "line-7": "speak", "line-9": "nobody"}
+
+
+def run(synthesizer, lines, settings=SETTINGS, stop=None, stats=None):
+    outcomes = {}
+
+    def deliver(outcome, audio):
+        assert outcome.line.key not in outcomes
+        outcomes[outcome.line.key] = (outcome, audio)
+
+    stats = stats or Stats()
+    stop = stop or threading.Event()
+    run_batch(synthesizer, iter(lines), deliver, settings, stats, stop, Path("no-voices"), DEFAULT)
+    return outcomes, stats
+
+
+@pytest.fixture(scope="module")
+def spoken(synthesizer):
+    return run(synthesizer, LINES)
+
+
+@pytest.mark.slow
+def test_each_line_is_what_it_is_alone(synthesizer, spoken):
+    outcomes, _ = spoken
+    prompts = {path: synthesizer.voice(path).prompt for path in {item.prompt_wav for item in LINES[:4]}}
+    for item in LINES:
+        outcome, audio = outcomes[item.key]
+        if item.key in BAD:
+            assert BAD[item.key] in outcome.error and audio is None
+            continue
+        voice = Voice(prompts[item.prompt_wav], item.prompt_text)
+        alone = synthesizer.speak(item.text, voice, Options(item.mode, item.instruct, item.seed, item.speed))
+        assert outcome.tokens == len(alone.tokens) and outcome.fallbacks == alone.fallbacks
+        assert len(audio) == len(alone.audio) and snr_db(audio, alone.audio) >= 60
+        assert outcome.seconds == pytest.approx(alone.duration)
+        assert outcome.stages.keys() == {"prompt", "language model", "flow", "vocoder"}
+
+
+def test_each_prompt_is_encoded_once(spoken):
+    _, stats = spoken
+    # Two recordings, one that is not there and a voice that is not there.
+    assert stats.prompts == 4 and stats.prompt_hits == len(LINES) - 4
+
+
+def test_the_counts_add_up(spoken):
+    outcomes, stats = spoken
+    good = [outcome for outcome, _ in outcomes.values() if not outcome.error]
+    assert 0 < stats.useful_slot_steps <= stats.slot_steps
+    assert sum(outcome.tokens for outcome in good) <= stats.useful_slot_steps
+    assert 0 < stats.flow_frames <= stats.flow_padded and 0 < stats.vocoder_frames <= stats.vocoder_padded
+    assert all(stats.busy[stage] > 0 for stage in ("prompt", "language model", "flow", "vocoder"))
+    assert stats.timeline
+
+
+def test_the_same_lines_compile_nothing_new(synthesizer, spoken):
+    with count_compilations() as compiled:
+        outcomes, _ = run(synthesizer, LINES)
+    assert compiled.programs == 0
+    for key, (_, audio) in outcomes.items():
+        np.testing.assert_array_equal(audio, spoken[0][key][1])
+
+
+def test_lines_are_taken_as_they_are_needed(synthesizer):
+    stop, taken = threading.Event(), []
+
+    def endless():
+        number = 0
+        while True:
+            taken.append(number)
+            yield line(number)
+            number += 1
+            if number == 12:
+                stop.set()
+
+    outcomes, stats = run(synthesizer, endless(), stop=stop)
+    # What was begun is delivered, what only waited is left for the next run.
+    assert 0 < len(outcomes) < len(taken) <= 13
+    assert not any(outcome.error for outcome, _ in outcomes.values())
+
+
+def test_a_fault_of_the_program_is_raised(synthesizer):
+    def broken():
+        yield line(0)
+        raise RuntimeError("the manifest caught fire")
+
+    with pytest.raises(RuntimeError, match="caught fire"):
+        run(synthesizer, broken())
+
+
+def test_a_batch_too_large_for_the_memory_is_halved(synthesizer, monkeypatch):
+    import jax
+
+    whole = Synthesizer.mels
+
+    def small(self, items):
+        if len(items) > 1:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return whole(self, items)
+
+    monkeypatch.setattr(Synthesizer, "mels", small)
+    outcomes, _ = run(synthesizer, [line(number) for number in (0, 2, 4, 6)])
+    assert len(outcomes) == 4 and not any(outcome.error for outcome, _ in outcomes.values())
