@@ -4,6 +4,7 @@ pieces against offline, also in the growing pieces that a stream has; and the ti
     python -m benchmarks.streaming --weights weights/random [--dtype bfloat16] [--seconds 60] [--left-chunks 10]
 
 Random speech tokens behind the standard prompt (5 s). Every program is compiled by a first run that is not counted.
+`--solvers` without a name takes the time to the first audio only.
 """
 
 import argparse
@@ -13,7 +14,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from benchmarks.stages import NEW_TOKENS, PROMPT_TOKENS, TEXT_IDS, standard_prompt
+from benchmarks.table import Figure, add_json_option, write_figures
+from benchmarks.workload import NEW_TOKENS, PROMPT_TOKENS, TEXT_IDS, standard_prompt
 from cosy_jax.cli.common import add_runtime_options, start_jax
 from cosy_jax.flow.streaming import state_bytes
 from cosy_jax.llm.request import Request
@@ -77,12 +79,25 @@ def time_offline(synthesizer: Synthesizer, tokens: np.ndarray) -> float:
     return time.perf_counter() - start
 
 
+def print_solver(
+    synthesizer: Synthesizer, name: str, make_solver: Callable[[], SolvePiece], tokens: np.ndarray, offline: float
+) -> None:
+    """Seconds of pieces, and of all of them against the seconds `offline`."""
+    time_pieces(synthesizer, make_solver, tokens)
+    seconds = time_pieces(synthesizer, make_solver, tokens)
+    shown = {piece: round(seconds[piece - 1], 3) for piece in SHOWN if piece <= len(seconds)}
+    whole = time_stream(synthesizer, make_solver, tokens)
+    print(f"{name}: pieces of 1 s {shown}, all {sum(seconds):.2f}; growing pieces, all {whole:.2f}")
+    print(f"{name}: offline {offline:.2f}, ratios {sum(seconds) / offline:.2f} and {whole / offline:.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", required=True)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--left-chunks", type=int, help="chunks of the past that attention sees (default: all)")
-    parser.add_argument("--solvers", nargs="+", default=["cached", "exact"], choices=("cached", "exact"))
+    parser.add_argument("--solvers", nargs="*", default=["cached", "exact"], choices=("cached", "exact"))
+    add_json_option(parser)
     add_runtime_options(parser)
     args = parser.parse_args()
     start_jax(args)
@@ -100,16 +115,13 @@ def main() -> None:
     time_first_audio(synthesizer, cached)
     first = time_first_audio(synthesizer, cached)
     print("first audio:", {stage: round(value, 3) for stage, value in first.items()})
+    write_figures(args.json, [Figure(f"first audio, {args.dtype}, {stage}", first[stage], "s") for stage in first])
+    if not args.solvers:
+        return
     offline = time_offline(synthesizer, tokens)
     for name, solver in {"cached": cached, "exact": exact}.items():
-        if name not in args.solvers:
-            continue
-        time_pieces(synthesizer, solver, tokens)
-        seconds = time_pieces(synthesizer, solver, tokens)
-        shown = {piece: round(seconds[piece - 1], 3) for piece in SHOWN if piece <= len(seconds)}
-        whole = time_stream(synthesizer, solver, tokens)
-        print(f"{name}: pieces of 1 s {shown}, all {sum(seconds):.2f}; growing pieces, all {whole:.2f}")
-        print(f"{name}: offline {offline:.2f}, ratios {sum(seconds) / offline:.2f} and {whole / offline:.2f}")
+        if name in args.solvers:
+            print_solver(synthesizer, name, solver, tokens, offline)
     print(f"cache: {state_bytes(config, precision, 50) / 2**20:.1f} MiB a chunk of 50 frames")
 
 

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# All figures of one machine in one table: its limits, each stage's time and share of them, real-time factors, the
+# first streamed audio and, where REFERENCE names a checkout of FunAudioLLM/CosyVoice, the PyTorch reference.
+#
+#   [REFERENCE=CosyVoice [MATCHA=Matcha-TTS] [REFERENCE_PYTHON=python]] bash benchmarks/gpu.sh
+#
+# Under ten minutes on a data centre GPU. A CPU does it with the small model: WEIGHTS=weights/tiny RUNS=1. A step that
+# fails says so and costs its own figures only; OUT keeps each step's figures and output.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PYTHON=${PYTHON:-python}
+WEIGHTS=${WEIGHTS:-weights/random}
+RUNS=${RUNS:-3}
+BATCH=${BATCH:-64}
+OUT=${OUT:-$(mktemp -d)}
+failed=""
+mkdir -p "$OUT"
+rm -f "$OUT"/*.json
+
+step() { # NAME MODULE ARGUMENTS...
+    local name=$1 module=$2 begin=$SECONDS
+    shift 2
+    if "$PYTHON" -W ignore -m "benchmarks.$module" "$@" --json "$OUT/$name.json" >"$OUT/$name.log" 2>&1; then
+        echo "$name: $((SECONDS - begin)) s"
+    else
+        failed="$failed $name"
+        echo "$name failed after $((SECONDS - begin)) s:"
+        tail -n 5 "$OUT/$name.log"
+    fi
+}
+
+[ -e "$WEIGHTS/config.json" ] || "$PYTHON" -m cosy_jax.cli.main init --size released "$WEIGHTS"
+echo "figures and output of each step: $OUT"
+
+step 1-machine machine --runs "$RUNS"
+for dtype in bfloat16 float32; do
+    step "2-stages-$dtype" stages --weights "$WEIGHTS" --runs "$RUNS" --dtype "$dtype" \
+        --batch 1 "$BATCH" --flow-batch 1 "$BATCH"
+done
+step 3-first-audio streaming --weights "$WEIGHTS" --dtype bfloat16 --seconds 1 --solvers
+if [ -n "${REFERENCE:-}" ]; then
+    device=$("$PYTHON" -c 'import jax; print("cuda" if jax.default_backend() == "gpu" else "cpu")')
+    step 4-reference compare_torch --weights "$WEIGHTS" --runs "$RUNS" --reference "$REFERENCE" --device "$device" \
+        --matcha "${MATCHA:-$REFERENCE/third_party/Matcha-TTS}" --reference-python "${REFERENCE_PYTHON:-$PYTHON}" \
+        --dtype float32 bfloat16 --batch 1 16
+fi
+
+"$PYTHON" -m benchmarks.table "$OUT"/*.json
+if [ -n "$failed" ]; then
+    echo "failed:$failed" >&2
+    exit 1
+fi
