@@ -11,19 +11,11 @@ import jax.numpy as jnp
 
 from cosy_jax.config import VocoderConfig
 from cosy_jax.layers import Conv1d, length_mask
+from cosy_jax.vocoder.snake import Snake
 from cosy_jax.vocoder.source import F0Predictor, Source, SourcePast, harmonic_cycles
 from cosy_jax.vocoder.stft import istft, stft
 
 _MAX_MAGNITUDE = 100.0
-
-
-class Snake(nn.Module):
-    """x + sin²(alpha x) / alpha (https://arxiv.org/abs/2006.08195). Parameters: alpha (C,)."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        alpha = self.param("alpha", nn.initializers.ones, (x.shape[-1],))
-        return x + jnp.square(jnp.sin(x * alpha)) / (alpha + 1e-9)
 
 
 class ResBlock(nn.Module):
