@@ -42,8 +42,8 @@ class Settings:
         """What suits the machine, for rows (`slots`) and batches that are not given; both are for all devices
         together, whole multiples of their number."""
         if jax.default_backend() == "cpu":
-            # Prefill is bound by arithmetic there: a row that only fills a batch costs as much as any other.
-            rows, started, refill, flow = 16, 1, 1, 4
+            # Prefill and flow are bound by arithmetic there, and one row is enough to reach the limit.
+            rows, started, refill, flow = 16, 1, 1, 1
         else:
             rows, started, refill, flow = 64, 8, 8, 16
 

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cosy_jax.attention import attend
 from cosy_jax.config import FlowConfig
 from cosy_jax.layers import Conv1d, Linear, normalise
 from cosy_jax.precision import Precision
@@ -133,9 +134,7 @@ class Attention(nn.Module):
         query = rotate_first_head(project("query"), cos, sin)
         key = _append(past.key, rotate_first_head(project("key"), cos, sin))
         value = _append(past.value, project("value"))
-        scores = self.precision.einsum("bthe,bshe->bhts", query, key) * c.head_dim**-0.5
-        scores = jnp.where(mask[:, None], scores, jnp.finfo(jnp.float32).min)
-        out = self.precision.einsum("bhts,bshe->bthe", jax.nn.softmax(scores, axis=-1), value)
+        out = attend(query, key, value, mask, self.precision)
         out = Linear(c.dim, precision=self.precision, name="output")(out.reshape(batch, length, -1))
         return out, LayerPast(key, value)
 
