@@ -28,13 +28,17 @@ class Precision:
         return jnp.promote_types(self.compute, jnp.float32)
 
     def linear(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        """x (..., I) times kernel (O, I) -> (..., O) in the accumulation type."""
-        alone = x.size == x.shape[-1] and self.compute != self.accumulate and jax.default_backend() == "cpu"
-        if not alone:
-            return self.einsum("...i,oi->...o", x, kernel)
-        # A single bfloat16 row takes a path there that is ten times slower than two rows.
-        two = jnp.pad(x.reshape(1, -1), ((0, 1), (0, 0)))
-        return self.einsum("ri,oi->ro", two, kernel)[:1].reshape(*x.shape[:-1], -1)
+        """x (..., I) times kernel (O, I) -> (..., O) in the accumulation type.
+
+        Two traps of XLA's CPU backend in bfloat16. With x of three axes, a loop begins with a transposed copy of every
+        kernel; and a single row takes a path that is ten times slower than two rows.
+        """
+        rows = x.reshape(-1, x.shape[-1])
+        alone = len(rows) == 1 and self.compute != self.accumulate and jax.default_backend() == "cpu"
+        if alone:
+            rows = jnp.pad(rows, ((0, 1), (0, 0)))
+        y = self.einsum("ri,oi->ro", rows, kernel)
+        return (y[:1] if alone else y).reshape(*x.shape[:-1], -1)
 
     def einsum(self, spec: str, x: jax.Array, y: jax.Array) -> jax.Array:
         """Einsum with operands in the compute type and the result in the accumulation type.

@@ -51,13 +51,20 @@ def rotate_half(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
-def write_cache(cache: LayerCache, key: jax.Array, value: jax.Array, start: jax.Array) -> LayerCache:
-    """Put key and value (B, K, T, E) at slots start .. start + T - 1; start is int (B,)."""
+def write_cache(cache: LayerCache, key: jax.Array, value: jax.Array, start: jax.Array, prefill: bool) -> LayerCache:
+    """Put key and value (B, K, T, E) at slots start .. start + T - 1; start is int (B,), 0 while prefilling."""
 
-    def put(slots: jax.Array, new: jax.Array, at: jax.Array) -> jax.Array:
-        return lax.dynamic_update_slice(slots, new.astype(slots.dtype), (0, at, 0))
+    def write(slots: jax.Array, new: jax.Array) -> jax.Array:
+        new = new.astype(slots.dtype)
+        if prefill:
+            return lax.dynamic_update_slice(slots, new, (0, 0, 0, 0))
+        if new.shape[2] == 1 and jax.default_backend() == "cpu":
+            # The scatter below would take a bfloat16 cache to float32 and back, in each step and layer.
+            here = jnp.arange(slots.shape[2]) == start[:, None]
+            return jnp.where(here[:, None, :, None], new, slots)
+        return jax.vmap(lambda row, part, at: lax.dynamic_update_slice(row, part, (0, at, 0)))(slots, new, start)
 
-    return LayerCache(jax.vmap(put)(cache.key, key, start), jax.vmap(put)(cache.value, value, start))
+    return LayerCache(write(cache.key, key), write(cache.value, value))
 
 
 class Attention(nn.Module):
@@ -83,7 +90,7 @@ class Attention(nn.Module):
         query = rotate_half(project("query", c.num_heads), cos, sin)
         key = rotate_half(project("key", c.num_kv_heads), cos, sin).transpose(0, 2, 1, 3)
         value = project("value", c.num_kv_heads).transpose(0, 2, 1, 3)
-        cache = write_cache(cache, key, value, positions[:, 0])
+        cache = write_cache(cache, key, value, positions[:, 0], prefill)
         if not prefill:
             key, value = cache
 
