@@ -14,8 +14,9 @@ demo: $(INSTALLED)
 	$(BIN)/cosy-jax synthesize --weights weights/tiny --text "$(DEMO_TEXT)" \
 	    --prompt-wav tests/data/prompt_0.flac --prompt-text "$(DEMO_PROMPT_TEXT)" --out demo.wav
 
+# Most of a test's time is compiling, which takes one core: a process a core, each with whole files of tests.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ def run_on(devices: int, model: int) -> dict:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("devices", "model"), [(4, 1), (8, 1), (8, 2)])
+@pytest.mark.parametrize(("devices", "model"), [(4, 1), (8, 2)])
 def test_several_devices_give_what_one_gives(devices, model):
     report = run_on(devices, model)
     assert (report["devices"], report["data"]) == (devices, devices // model)

@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cosy_jax import buckets
 from cosy_jax.batch.manifest import Line
 from cosy_jax.batch.pipeline import Settings, run_batch
 from cosy_jax.batch.stats import Stats
 from cosy_jax.compile_log import count_compilations
+from cosy_jax.flow.cfm import solve
+from cosy_jax.flow.inputs import flow_bucket
 from cosy_jax.llm.continuous import Batching
 from cosy_jax.modes import Voice
 from cosy_jax.parity.check import snr_db
@@ -103,6 +106,22 @@ def test_the_same_lines_compile_nothing_new(synthesizer, spoken):
     assert compiled.programs == 0
     for key, (_, audio) in outcomes.items():
         np.testing.assert_array_equal(audio, spoken[0][key][1])
+
+
+def test_the_buckets_bound_the_programs(synthesizer, monkeypatch):
+    """A program a length and a batch size, whatever the lines are."""
+    shapes, whole = set(), Synthesizer.mels
+
+    def noted(self, items):
+        length = max(len(prompt.speech_tokens) + len(tokens) for tokens, prompt in items)
+        shapes.add((flow_bucket(length), len(items)))
+        return whole(self, items)
+
+    monkeypatch.setattr(Synthesizer, "mels", noted)
+    solve.clear_cache()
+    run(synthesizer, [line(number, "word " * (1 + number % 5)) for number in range(24)])
+    assert solve._cache_size() == len(shapes) < 24
+    assert {bucket for bucket, _ in shapes} <= set(buckets.SPEECH_TOKENS) and {rows for _, rows in shapes} <= {1, 4}
 
 
 def test_lines_are_taken_as_they_are_needed(synthesizer):
