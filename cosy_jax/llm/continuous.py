@@ -67,7 +67,6 @@ class ContinuousDecoder:
     sampling: SamplingConfig
     batching: Batching
     precision: Precision = FLOAT32
-    reference_slip: bool = False
     place: Callable[[Any], Any] = lambda tree: tree
 
     def run(self, jobs: Iterable[Job], on_block: Callable[[Block], None] = lambda block: None) -> Iterator[Decoded]:
@@ -144,7 +143,6 @@ class ContinuousDecoder:
             config=self.config,
             sampler=RasSampler(self.sampling),
             precision=self.precision,
-            reference_slip=self.reference_slip,
         )
 
 
