@@ -8,6 +8,7 @@ unknown, what a rule asks for and the file lacks is missing.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import ml_dtypes
@@ -16,8 +17,10 @@ import numpy as np
 from conversions.source import LazyTensor
 from conversions.transforms import IDENTITY, Shape, Transform
 from cosy_jax.checkpoint import list_some, shape_difference
+from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 
+_FLOAT32 = np.dtype(np.float32)
 _PLACEHOLDER = re.compile(r"\{(\w+)(?:\+(\d+))?\}")
 
 
@@ -40,10 +43,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Ignore:
-    """A source tensor that is not converted. `check` returns what is wrong with its values, or None."""
+    """A source tensor that is not converted. `check` returns what is wrong with its values, or None.
+
+    `restore` gives it back to a released file, from the configuration and the file's other tensors by released name.
+    """
 
     source: str
     reason: str
+    restore: Callable[[ModelConfig, Mapping[str, LazyTensor]], LazyTensor]
     check: Callable[[np.ndarray], str | None] | None = None
 
 
@@ -120,19 +127,26 @@ def plan(
 
 
 def export(
-    rules: Sequence[Rule | Ignore], params: Mapping[str, np.ndarray], spelling: int = 0
-) -> dict[str, np.ndarray]:
-    """The inverse: our parameters (by path) as tensors under the released names.
+    rules: Sequence[Rule | Ignore], params: Mapping[str, LazyTensor], config: ModelConfig, spelling: int = 0
+) -> dict[str, LazyTensor]:
+    """The inverse: our parameters (by path) as float32 under the released names, with the tensors that are not
+    converted.
 
     `spelling` picks one of several alternative rules, the last one where there are fewer.
     """
     makers = [rule for rule in rules if isinstance(rule, Rule)]
-    released: dict[str, np.ndarray] = {}
-    for name, values in params.items():
+    released: dict[str, LazyTensor] = {}
+    for name, tensor in params.items():
         spellings = alternatives(makers, name)
         transform, sources = spellings[min(spelling, len(spellings) - 1)]
-        released |= dict(zip(sources, transform.inverse(np.asarray(values)), strict=True))
-    return released
+        for part, (source, shape) in enumerate(zip(sources, transform.source_shapes(tensor.shape), strict=True)):
+            released[source] = LazyTensor(shape, _FLOAT32, partial(_invert, transform, tensor, part))
+    left_out = [rule for rule in rules if isinstance(rule, Ignore)]
+    return released | {rule.source: rule.restore(config, released) for rule in left_out}
+
+
+def _invert(transform: Transform, tensor: LazyTensor, part: int) -> np.ndarray:
+    return transform.inverse(tensor.read().astype(_FLOAT32, copy=False))[part]
 
 
 def _parameter(name: str, shape: Shape, transform: Transform, sources: list[LazyTensor | None]) -> Parameter:

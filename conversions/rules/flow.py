@@ -1,9 +1,13 @@
 """flow.pt: token embedding, lookahead convolutions, speaker projection and the DiT."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from conversions.mapping import Ignore, Rule
+from conversions.source import LazyTensor
 from conversions.transforms import CONV1D, IDENTITY, Transform
+from cosy_jax.config import ModelConfig
 
 _ROPE_THETA = 10000.0
 
@@ -15,9 +19,19 @@ def _layer(source: str, target: str, transform: Transform = IDENTITY) -> tuple[R
     return Rule(f"{source}.weight", f"{target}/kernel", transform), Rule(f"{source}.bias", f"{target}/bias")
 
 
+def _rotary_frequencies(count: int) -> np.ndarray:
+    """float32 (count,), rounded where torch rounds: the exponent, its power and the inverse of that."""
+    exponents = np.arange(count, dtype=np.float32) / np.float32(count)
+    return 1 / (_ROPE_THETA ** exponents.astype(np.float64)).astype(np.float32)
+
+
+def _restore_frequencies(config: ModelConfig, _: Mapping[str, LazyTensor]) -> LazyTensor:
+    values = _rotary_frequencies(config.flow.head_dim // 2)
+    return LazyTensor(values.shape, values.dtype, lambda: values)
+
+
 def _check_frequencies(values: np.ndarray) -> str | None:
-    wanted = _ROPE_THETA ** -(np.arange(values.size) / values.size)
-    same = np.allclose(values.astype(np.float64), wanted, rtol=1e-6, atol=0)
+    same = np.allclose(values.astype(np.float64), _rotary_frequencies(values.size), rtol=1e-6, atol=0)
     return None if same else f"are not the rotary frequencies of base {_ROPE_THETA:.0f}"
 
 
@@ -40,5 +54,5 @@ RULES: tuple[Rule | Ignore, ...] = (
     *_layer(f"{_BLOCK}.ff.ff.2", "dit/blocks_{n}/feed_forward/linear2"),
     *_layer(f"{_DIT}.norm_out.linear", "dit/final_modulation"),
     *_layer(f"{_DIT}.proj_out", "dit/output_projection"),
-    Ignore(f"{_DIT}.rotary_embed.inv_freq", "computed from the head width", _check_frequencies),
+    Ignore(f"{_DIT}.rotary_embed.inv_freq", "computed from the head width", _restore_frequencies, _check_frequencies),
 )

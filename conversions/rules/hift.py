@@ -14,9 +14,12 @@ def _conv(source: str, target: str) -> tuple[Rule, ...]:
     return (
         Rule((f"{g_and_v}0", f"{g_and_v}1"), f"{target}/kernel", WEIGHT_NORM),
         Rule((f"{source}.weight_g", f"{source}.weight_v"), f"{target}/kernel", WEIGHT_NORM),
-        Rule(f"{source}.weight", f"{target}/kernel", CONV1D),
-        Rule(f"{source}.bias", f"{target}/bias"),
+        *_plain_conv(source, target),
     )
+
+
+def _plain_conv(source: str, target: str) -> tuple[Rule, ...]:
+    return Rule(f"{source}.weight", f"{target}/kernel", CONV1D), Rule(f"{source}.bias", f"{target}/bias")
 
 
 def _resblock(name: str) -> tuple[Rule, ...]:
@@ -39,7 +42,7 @@ RULES: tuple[Rule | Ignore, ...] = (
     Rule("m_source.l_linear.bias", "source/linear/bias"),
     *_conv("conv_pre", "conv_pre"),
     *_conv("ups.{i}", "ups_{i}"),
-    *_conv("source_downs.{i}", "source_downs_{i}"),
+    *_plain_conv("source_downs.{i}", "source_downs_{i}"),  # the only convolutions without weight norm
     *_resblock("source_resblocks"),
     *_resblock("resblocks"),
     *_conv("conv_post", "conv_post"),

@@ -2,11 +2,12 @@
 
 from conversions.mapping import Ignore, Rule
 
+_TEXT_EMBEDDING = "llm.model.model.embed_tokens.weight"
 _LAYER = "llm.model.model.layers.{n}"
 _OURS = "backbone/layers_{n}"
 
 RULES: tuple[Rule | Ignore, ...] = (
-    Rule("llm.model.model.embed_tokens.weight", "text_embedding/embedding"),
+    Rule(_TEXT_EMBEDDING, "text_embedding/embedding"),
     Rule("speech_embedding.weight", "speech_embedding/embedding"),
     Rule("llm_decoder.weight", "speech_head/kernel"),
     Rule("llm.model.model.norm.weight", "backbone/norm/scale"),
@@ -22,5 +23,9 @@ RULES: tuple[Rule | Ignore, ...] = (
     ),
     Rule(f"{_LAYER}.self_attn.o_proj.weight", f"{_OURS}/attention/output/kernel"),
     *(Rule(f"{_LAYER}.mlp.{name}_proj.weight", f"{_OURS}/mlp/{name}/kernel") for name in ("gate", "up", "down")),
-    Ignore("llm.model.lm_head.weight", "tied to the text embedding, and speech needs no text logits"),
+    Ignore(
+        "llm.model.lm_head.weight",
+        "tied to the text embedding, and speech needs no text logits",
+        lambda _, tensors: tensors[_TEXT_EMBEDDING],
+    ),
 )

@@ -5,23 +5,34 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
     from cosy_jax.modes import Voice
+    from cosy_jax.synthesis import Options
     from cosy_jax.text.normalise import FrontendOptions
 
 INTERRUPTED = 130  # exit status
 
 console = Console(highlight=False)
 if not console.is_terminal:
-    console = Console(highlight=False, width=160)  # a pipe has no width: keep the lines of tables whole
+    console = Console(highlight=False, width=200)  # a pipe has no width: keep the lines of tables whole
 status = Console(stderr=True, highlight=False)
 
 
@@ -76,6 +87,18 @@ def add_voice_choice(parser: argparse.ArgumentParser) -> None:
     add_voices_folder(parser)
 
 
+def add_mode_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that speaks one text; `speaking_options` reads them."""
+    parser.add_argument("--prompt-text", help="what is said in the recording; mode zero-shot needs it")
+    parser.add_argument(
+        "--mode",
+        choices=("zero-shot", "cross-lingual", "instruct"),
+        help="continue the recording, take only its voice, or obey an instruction (default: zero-shot)",
+    )
+    parser.add_argument("--instruct", metavar="TEXT", help="how to speak; mode instruct is then the default")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same speech (default: 0)")
+
+
 def add_speed_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="0.5 to 2; the pitch stays (default: 1)")
 
@@ -112,6 +135,23 @@ def saved_voice(args: argparse.Namespace) -> "Voice | None":
     return load_voice(args.voices or default_folder(), args.voice)
 
 
+def speaking_options(args: argparse.Namespace, voice: "Voice | None") -> "Options":
+    """What the options of `add_mode_options` and `add_text_options` ask for; CosyError where they do not fit together,
+    before anything is loaded. `voice` is the saved one, if any."""
+    from cosy_jax.modes import check_mode
+    from cosy_jax.synthesis import Options
+    from cosy_jax.text.prompt_text import with_prefix
+
+    if voice and args.prompt_text is not None:
+        raise CosyError("A saved voice brings its transcript: leave --prompt-text out, or add the voice again with it.")
+    mode = args.mode or ("zero-shot" if args.instruct is None else "instruct")
+    transcript = voice.transcript if voice else args.prompt_text or ""
+    check_mode(mode, transcript, args.instruct or "")
+    if mode == "zero-shot" and with_prefix(transcript)[1]:
+        status.print("prompt text: put 'You are a helpful assistant.<|endofprompt|>' in front", markup=False)
+    return Options(mode=mode, instruct=args.instruct or "", seed=args.seed, frontend=text_options(args))
+
+
 def start_jax(args: argparse.Namespace) -> None:
     """Sets up logging and the persistent compilation cache; call before the first computation."""
     if not args.verbose:
@@ -137,3 +177,12 @@ def progress_bar() -> Progress:
     """A bar on standard error that keeps ticking while a compiled program runs; nothing where it is no terminal."""
     columns = (SpinnerColumn(), TextColumn("{task.description:<16}"), BarColumn(), TimeElapsedColumn())
     return Progress(*columns, console=status, transient=True, disable=not status.is_terminal)
+
+
+@contextmanager
+def file_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for files that are written one after the other; gives what is told (file, bytes done, bytes in all)."""
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=status, transient=True, disable=not status.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
+        yield lambda file, done, total: bar.update(task, description=file, completed=done, total=total)

@@ -3,9 +3,7 @@
 import argparse
 from typing import Any
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-from cosy_jax.cli.common import add_command, console, status
+from cosy_jax.cli.common import add_command, console, file_progress
 
 
 def add_parser(commands: Any) -> None:
@@ -22,13 +20,7 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from conversions.convert import convert
 
-    columns = (TextColumn("{task.description:<24}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=status, transient=True, disable=not status.is_terminal) as bar:
-        task = bar.add_task("reading", total=None)
-
-        def advance(file: str, done: int, total: int) -> None:
-            bar.update(task, description=file, completed=done, total=total)
-
-        report = convert(args.model, args.out, dtype=args.dtype, verify=args.verify, progress=advance)
+    with file_progress() as progress:
+        report = convert(args.model, args.out, dtype=args.dtype, verify=args.verify, progress=progress)
     console.print(report, soft_wrap=True)
     return 0

@@ -1,19 +1,21 @@
 """`cosy-jax synthesize`: a text and a recorded voice in, a wav out."""
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.common import (
     add_command,
     add_llm_option,
+    add_mode_options,
     add_runtime_options,
     add_speed_option,
     add_text_options,
     add_voice_choice,
     saved_voice,
+    speaking_options,
     start_jax,
     status,
-    text_options,
 )
 from cosy_jax.cli.report import OnStage, produce
 from cosy_jax.errors import CosyError
@@ -33,20 +35,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--weights", required=True, metavar="DIR", help="a folder that `cosy-jax convert` wrote")
     parser.add_argument("--text", required=True, help="what to say; with --stream, - reads lines as they come")
     add_voice_choice(parser)
-    parser.add_argument("--prompt-text", help="what is said in the recording; mode zero-shot needs it")
-    parser.add_argument(
-        "--mode",
-        choices=("zero-shot", "cross-lingual", "instruct"),
-        help="continue the recording, take only its voice, or obey an instruction (default: zero-shot)",
-    )
-    parser.add_argument("--instruct", metavar="TEXT", help="how to speak; mode instruct is then the default")
+    add_mode_options(parser)
     parser.add_argument(
         "--out", required=True, metavar="FILE", help=".wav or .flac; with --stream, - writes raw PCM to standard output"
     )
     _add_stream_options(parser)
     add_text_options(parser)
     add_speed_option(parser)
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same speech (default: 0)")
     add_llm_option(parser)
     parser.add_argument("--plot", metavar="PNG", help="also draw waveform and mel (needs matplotlib)")
     add_runtime_options(parser)
@@ -118,26 +113,6 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 def _options(args: argparse.Namespace, voice: "Voice | None") -> "Options":
     """What the arguments ask for; CosyError where they do not fit together, before anything is loaded."""
-    from cosy_jax.modes import check_mode
-    from cosy_jax.synthesis import Options
-    from cosy_jax.text.prompt_text import with_prefix
-
-    if voice and args.prompt_text is not None:
-        raise CosyError("A saved voice brings its transcript: leave --prompt-text out, or add the voice again with it.")
-    mode = args.mode or ("zero-shot" if args.instruct is None else "instruct")
-    options = Options(
-        mode=mode,
-        instruct=args.instruct or "",
-        seed=args.seed,
-        speed=args.speed,
-        frontend=text_options(args),
-        solver=args.solver,
-        left_chunks=args.left_chunks,
-    )
     if args.stream and args.speed != 1:
         raise CosyError("A stream cannot change the speed: leave --speed out, or do not stream.")
-    transcript = voice.transcript if voice else args.prompt_text or ""
-    check_mode(mode, transcript, options.instruct)
-    if mode == "zero-shot" and with_prefix(transcript)[1]:
-        status.print("prompt text: put 'You are a helpful assistant.<|endofprompt|>' in front", markup=False)
-    return options
+    return replace(speaking_options(args, voice), speed=args.speed, solver=args.solver, left_chunks=args.left_chunks)
