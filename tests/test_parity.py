@@ -88,6 +88,4 @@ def test_limits():
     assert not check.within("x", a[:1], a, 1.0).ok
     assert check.equal("x", a, a).ok and not check.equal("x", a, a + 1).ok
     assert check.snr_at_least("x", a * 1.0001, a, 70).ok and not check.snr_at_least("x", a * 1.01, a, 70).ok
-    # Above the limit, but more than 3 dB below the reference's own run.
-    assert not check.snr_at_least("x", a * 1.0001, a, 70, reference=a * 1.00001).ok
     assert isinstance(check.snr_db(a, a), float) and check.snr_db(a, a) == float("inf")

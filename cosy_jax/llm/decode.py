@@ -158,6 +158,27 @@ def advance(
     return _loop(SpeechLM(config, precision), params, state, limits, keys, steps, enough, sampler, reference_slip)
 
 
+@functools.partial(
+    jax.jit,
+    static_argnames=("config", "sampler", "precision", "reference_slip"),
+    donate_argnames=("state",),
+)
+def draw_once(
+    params: dict,
+    state: DecodeState,
+    limits: Limits,
+    keys: jax.Array,
+    *,
+    config: LLMConfig,
+    sampler: Sampler,
+    precision: Precision = FLOAT32,
+    reference_slip: bool = False,
+) -> tuple[DecodeState, jax.Array, jax.Array]:
+    """One step of `advance` that tells what it drew: the state, ids int32 (B,), a stop id too, and whether the row was
+    drawn twice (B,). Slower than the loop, for reports; `state` is donated."""
+    return _draw(SpeechLM(config, precision), params, state, limits, keys, sampler, reference_slip)
+
+
 @functools.partial(jax.jit, donate_argnames=("state",))
 def insert(state: DecodeState, started: DecodeState, rows: jax.Array) -> DecodeState:
     """`state` (B rows) with the rows of `started` (R) in the places `rows` int (R,); a place of B or more drops its
@@ -266,22 +287,35 @@ def _loop(
     sampler: Sampler,
     reference_slip: bool,
 ) -> DecodeState:
-    def draw(state: DecodeState) -> DecodeState:
-        too_short = state.step < limits.min_new
-        masked = mask_stop_ids(state.logits, too_short, model.config, reference_slip)
-        fill = limits.may_fill[:, None] & (jnp.arange(masked.shape[-1]) == model.config.fill_id)
-        logits = jnp.where(fill, state.logits, masked)
-        ids, drawn_twice = sampler(logits, state.recent, keys, state.step)
-        position = state.position
-        state = record(state, ids, drawn_twice, limits.max_new, model.config)
-        logits, cache = model.apply({"params": params}, ids, position, state.cache, method="step")
-        return dataclasses.replace(state, logits=logits, cache=cache)
+    def step(carry: tuple[jax.Array, DecodeState]) -> tuple[jax.Array, DecodeState]:
+        drawn, state = carry
+        return drawn + 1, _draw(model, params, state, limits, keys, sampler, reference_slip)[0]
 
     def go_on(carry: tuple[jax.Array, DecodeState]) -> jax.Array:
         drawn, state = carry
         return (drawn < steps) & (jnp.sum(state.done) < until_done)
 
-    return lax.while_loop(go_on, lambda carry: (carry[0] + 1, draw(carry[1])), (jnp.zeros((), jnp.int32), state))[1]
+    return lax.while_loop(go_on, step, (jnp.zeros((), jnp.int32), state))[1]
+
+
+def _draw(
+    model: SpeechLM,
+    params: dict,
+    state: DecodeState,
+    limits: Limits,
+    keys: jax.Array,
+    sampler: Sampler,
+    reference_slip: bool,
+) -> tuple[DecodeState, jax.Array, jax.Array]:
+    too_short = state.step < limits.min_new
+    masked = mask_stop_ids(state.logits, too_short, model.config, reference_slip)
+    fill = limits.may_fill[:, None] & (jnp.arange(masked.shape[-1]) == model.config.fill_id)
+    logits = jnp.where(fill, state.logits, masked)
+    ids, drawn_twice = sampler(logits, state.recent, keys, state.step)
+    position = state.position
+    state = record(state, ids, drawn_twice, limits.max_new, model.config)
+    logits, cache = model.apply({"params": params}, ids, position, state.cache, method="step")
+    return dataclasses.replace(state, logits=logits, cache=cache), ids, drawn_twice
 
 
 def record(

@@ -1,10 +1,11 @@
-"""Speech ids in blocks, while more of them are drawn.
+"""Speech ids in blocks, while more of them are drawn; or draw by draw, with what the sampler did.
 
 B batch (1 here), N new ids. The ids are those of `generate` for the same key, whatever the block sizes.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import numpy as np
 
 from cosy_jax.config import LLMConfig, SamplingConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.llm.decode import DecodeState, Limits, RasSampler, Sampler, advance, start
+from cosy_jax.llm.decode import DecodeState, Limits, RasSampler, Sampler, advance, draw_once, start
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.request import Request, pad_prompts
 from cosy_jax.llm.silence import cap_blocks
@@ -81,15 +82,54 @@ def stream_tokens(
     return cap_blocks(_blocks(decoder, request, sampling.window, first_block, block))
 
 
+class Draw(NamedTuple):
+    """One id that was drawn, a stop id too, and whether the repetition rule had it drawn again."""
+
+    id: int
+    fell_back: bool
+
+
+def draws(
+    params: dict,
+    request: Request,
+    *,
+    config: LLMConfig,
+    sampling: SamplingConfig,
+    precision: Precision = FLOAT32,
+    reference_slip: bool = False,
+) -> Iterator[Draw]:
+    """Yields every draw of the run, the one that ends it among them, silence not capped. One call of a program a draw:
+    for reports, not for speed."""
+    decoder = BlockDecoder(params, request.key, config, RasSampler(sampling), precision, reference_slip)
+    state, limits = _start(decoder, request, sampling.window)
+    while not is_done(state):
+        state, ids, fell_back = draw_once(
+            params,
+            state,
+            limits,
+            decoder.key[None],
+            config=config,
+            sampler=decoder.sampler,
+            precision=precision,
+            reference_slip=reference_slip,
+        )
+        yield Draw(int(ids[0]), bool(fell_back[0]))
+
+
 def _blocks(decoder: BlockDecoder, request: Request, window: int, first_block: int, block: int) -> Iterator[list[int]]:
-    config, precision = decoder.config, decoder.precision
-    size, new = request.prompt_bucket(), request.new_bucket()
-    prompts = pad_prompts([request], size, 1)
-    cache = init_cache(config, 1, size + new, precision)
-    state = start(decoder.params, cache, prompts, config=config, window=window, bucket=new, precision=precision)
-    limits = Limits(prompts.min_new, prompts.max_new, jnp.asarray(np.zeros(1, bool)))
+    state, limits = _start(decoder, request, window)
     steps = first_block
     while not is_done(state):
         state, ids = decoder.draw(state, limits, steps)
         yield ids
         steps = block
+
+
+def _start(decoder: BlockDecoder, request: Request, window: int) -> tuple[DecodeState, Limits]:
+    """The prompt run into a cache, and when the row may end."""
+    config, precision = decoder.config, decoder.precision
+    size, new = request.prompt_bucket(), request.new_bucket()
+    prompts = pad_prompts([request], size, 1)
+    cache = init_cache(config, 1, size + new, precision)
+    state = start(decoder.params, cache, prompts, config=config, window=window, bucket=new, precision=precision)
+    return state, Limits(prompts.min_new, prompts.max_new, jnp.asarray(np.zeros(1, bool)))

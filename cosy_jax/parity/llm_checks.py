@@ -1,24 +1,27 @@
 """The language model against its dump: prompt, logits of both paths, greedy and replayed sampled ids."""
 
 import functools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from cosy_jax.config import LLMConfig
 from cosy_jax.llm.qwen2 import Cache, init_cache
 from cosy_jax.llm.sampling import Noise, mask_stop_ids, ras_sample
-from cosy_jax.llm.speech_lm import SpeechLM, prompt_row
-from cosy_jax.parity.check import Check, equal, within
-from cosy_jax.precision import Precision
+from cosy_jax.llm.speech_lm import SpeechLM, TokenRow, prompt_row
+from cosy_jax.llm.stream import Draw
+from cosy_jax.parity.check import Check, equal, judge, within
+from cosy_jax.precision import FLOAT32, Precision
 from cosy_jax.synthesis import Synthesizer
 
 _LOGIT_LIMIT = 1e-4
-_REFERENCE_MIN_LENGTH = 8  # of the recorded sampled run
+_MIN_LENGTH = 8  # of the recorded run, in the dumps that do not say
 
 
 @dataclass
@@ -54,66 +57,101 @@ def _apply(
 
 
 def check_llm(synthesizer: Synthesizer, path: Path) -> list[Check]:
-    """Every tensor of the language model's dump."""
+    """Every tensor of the language model's dump. Each id is drawn after the reference's own ids before it."""
     dump = load_file(path)
     config = synthesizer.config.llm
-    text = [*dump["prompt_text"].tolist(), *dump["tts_text"].tolist()]
-    row = prompt_row(text, dump["prompt_speech_token"], config)
-    params = synthesizer.params("llm")
+    row = recorded_row(dump, config)
     ids, is_text = jnp.asarray(row.ids)[None], jnp.asarray(row.is_text)[None]
-    embedded = SpeechLM(config).apply({"params": params}, ids, is_text, method="embed")
+    embedded = SpeechLM(config).apply({"params": synthesizer.params("llm")}, ids, is_text, method="embed")
     checks = [within("lm_input", np.asarray(embedded), dump["lm_input"], 1e-5)]
-
     if "forced_logits" in dump:
-        forced = np.concatenate([row.ids, dump["greedy_tokens"].astype(np.int32)])
-        flags = np.concatenate([row.is_text, np.zeros(len(dump["greedy_tokens"]), bool)])
-        cache = init_cache(config, 1, len(forced), synthesizer.precision)
-        logits, _ = _apply(
-            params, jnp.asarray(forced)[None], jnp.asarray(flags)[None], cache,
-            config=config, precision=synthesizer.precision, method="__call__",
-        )  # fmt: skip
-        checks.append(within("logits, prefill", np.asarray(logits), dump["forced_logits"], _LOGIT_LIMIT))
-
-    def decoder(steps: int) -> CachedDecoder:
-        return CachedDecoder(synthesizer, row.ids, row.is_text, steps)
-
-    return (
-        checks
-        + _check_greedy(decoder(len(dump["greedy_tokens"])), dump, config)
-        + _check_sampled(decoder(len(dump["sampled_tokens"])), dump, synthesizer)
-    )
+        logits = forced_logits(synthesizer, row, dump["greedy_tokens"])
+        checks.append(_check_logits("logits, prefill", logits, dump, "forced_logits"))
+    exact = synthesizer.precision == FLOAT32 and recorded_dtype(path) == "float32"
+    return checks + _check_greedy(synthesizer, dump, exact) + _check_sampled(synthesizer, path, dump, exact)
 
 
-def _check_greedy(decoder: CachedDecoder, dump: dict[str, np.ndarray], config: LLMConfig) -> list[Check]:
+def forced_logits(synthesizer: Synthesizer, row: TokenRow, new: np.ndarray) -> np.ndarray:
+    """Logits (1, T + N, V) after every id of the prompt and of the new ids (N,), from one pass."""
+    config, precision = synthesizer.config.llm, synthesizer.precision
+    ids = jnp.asarray(np.concatenate([row.ids, new.astype(np.int32)]))[None]
+    is_text = jnp.asarray(np.concatenate([row.is_text, np.zeros(len(new), bool)]))[None]
+    cache = init_cache(config, 1, ids.shape[1], precision)
+    settings = {"config": config, "precision": precision, "method": "__call__"}
+    return np.asarray(_apply(synthesizer.params("llm"), ids, is_text, cache, **settings)[0])
+
+
+def _check_logits(name: str, ours: np.ndarray, dump: Mapping[str, np.ndarray], key: str) -> Check:
+    return judge(name, ours, dump[key], dump.get(f"{key}_f64"), within, _LOGIT_LIMIT)
+
+
+def _check_greedy(synthesizer: Synthesizer, dump: Mapping[str, np.ndarray], exact: bool) -> list[Check]:
     """arg max over the speech ids only, as the dump's note says."""
-    ours, logits = [], []
-    for _ in dump["greedy_tokens"]:
-        logits.append(np.asarray(decoder.logits[0]))
-        ours.append(int(np.argmax(logits[-1][: config.speech_token_size])))
-        decoder.push(ours[-1])
+    config, tokens = synthesizer.config.llm, dump["greedy_tokens"]
+    decoder = CachedDecoder(synthesizer, *recorded_row(dump, config), len(tokens))
+    ours = []
+    for token in tokens:
+        ours.append(np.asarray(decoder.logits[0]))
+        decoder.push(int(token))
+    logits = np.stack(ours)
     return [
-        equal("greedy ids", np.asarray(ours), dump["greedy_tokens"]),
-        within("logits, cached decode", np.stack(logits), dump["greedy_logits"], _LOGIT_LIMIT),
+        equal("greedy ids", np.argmax(logits[:, : config.speech_token_size], axis=1), tokens, exact),
+        _check_logits("logits, cached decode", logits, dump, "greedy_logits"),
     ]
 
 
-def _check_sampled(decoder: CachedDecoder, dump: dict[str, np.ndarray], synthesizer: Synthesizer) -> list[Check]:
-    """The recorded run, drawn again from our logits and the recorded Exp(1) noise."""
+def _check_sampled(synthesizer: Synthesizer, path: Path, dump: Mapping[str, np.ndarray], exact: bool) -> list[Check]:
+    tokens, row = dump["sampled_tokens"], recorded_row(dump, synthesizer.config.llm)
+    draws = replay(synthesizer, dump, recorded_bounds(path)[0], forced=True)
+    ours, fell_back = zip(*draws, strict=True)
+    checks = [
+        equal("replayed sampled ids", np.asarray(ours), tokens, exact),
+        equal("repetition fallbacks", np.asarray(fell_back), dump["fallback"], exact),
+    ]
+    if "sampled_logits" in dump:
+        logits = forced_logits(synthesizer, row, tokens)[0, len(row.ids) - 1 : -1]
+        checks.append(_check_logits("logits, sampled run", logits, dump, "sampled_logits"))
+    return checks
+
+
+def recorded_row(dump: Mapping[str, np.ndarray], config: LLMConfig) -> TokenRow:
+    """What the reference's language model was given."""
+    text = [*dump["prompt_text"].tolist(), *dump["tts_text"].tolist()]
+    return prompt_row(text, dump["prompt_speech_token"], config)
+
+
+def recorded_bounds(path: Path) -> tuple[int, int]:
+    """The least and the most speech ids of a dump's sampled run; where it does not say, its number of draws is the
+    most."""
+    with safe_open(path, "numpy") as file:
+        metadata = file.metadata() or {}
+        steps = file.get_slice("sampled_tokens").get_shape()[0]
+    return int(metadata.get("min_len", _MIN_LENGTH)), int(metadata.get("max_len", steps))
+
+
+def recorded_dtype(path: Path) -> str:
+    """Name of the number format that a dump's network was run in."""
+    with safe_open(path, "numpy") as file:
+        return (file.metadata() or {}).get("dtype", "float32")
+
+
+def replay(
+    synthesizer: Synthesizer, dump: Mapping[str, np.ndarray], min_new: int, forced: bool = False
+) -> Iterator[Draw]:
+    """The recorded sampled run, drawn again from our logits and the recorded Exp(1) noise; as many draws as it has.
+
+    With `forced` each draw follows the recorded ids, else our own.
+    """
     config, sampling = synthesizer.config.llm, synthesizer.config.sampling
+    decoder = CachedDecoder(synthesizer, *recorded_row(dump, config), len(dump["fallback"]))
     recent = jnp.full((1, sampling.window), -1)
     full_noise = iter(dump["noise_full"])
-    ours, fallbacks = [], []
     for step, fell_back in enumerate(dump["fallback"]):
         full = next(full_noise) if fell_back else np.ones(config.speech_vocab_size, np.float32)
         noise = Noise(jnp.asarray(dump["noise_nucleus"][step])[None], jnp.asarray(full)[None])
-        too_short = jnp.asarray([step < _REFERENCE_MIN_LENGTH])
-        logits = mask_stop_ids(decoder.logits, too_short, config, reference_slip=True)
+        logits = mask_stop_ids(decoder.logits, jnp.asarray([step < min_new]), config, reference_slip=True)
         drawn, second = ras_sample(logits, recent, noise, sampling)
-        recent = jnp.concatenate([recent[:, 1:], drawn[:, None]], axis=1)
-        ours.append(int(drawn[0]))
-        fallbacks.append(bool(second[0]))
-        decoder.push(ours[-1])
-    return [
-        equal("replayed sampled ids", np.asarray(ours), dump["sampled_tokens"]),
-        equal("repetition fallbacks", np.asarray(fallbacks), dump["fallback"]),
-    ]
+        yield Draw(int(drawn[0]), bool(second[0]))
+        token = int(dump["sampled_tokens"][step] if forced else drawn[0])
+        recent = jnp.concatenate([recent[:, 1:], jnp.asarray([[token]])], axis=1)
+        decoder.push(token)

@@ -9,18 +9,18 @@ from safetensors.numpy import load_file
 
 from cosy_jax.config import ModelConfig
 from cosy_jax.noise import flow_noise, initial_phase, vocoder_noise
-from cosy_jax.parity.check import Check, snr_at_least, within
+from cosy_jax.parity.check import Check, judge, snr_at_least, within
 from cosy_jax.prompt.prompt import Prompt
 from cosy_jax.synthesis import Synthesizer
-from cosy_jax.vocoder.vocode import vocode
+from cosy_jax.vocoder.vocode import Audio, vocode
 
 _AUDIO_LIMIT = 70.0
 _NOISE_LIMIT = 1e-6
 
 
-def check_vocoder(synthesizer: Synthesizer, path: Path) -> list[Check]:
-    """F0, source and audio of a recorded mel, whole or as a first chunk (metadata: finalize)."""
-    dump = load_file(path)
+def vocode_dump(synthesizer: Synthesizer, path: Path, dump: dict[str, np.ndarray]) -> tuple[np.ndarray, Audio]:
+    """Our samples (1, S) of a recorded mel, whole or as a first chunk (metadata: finalize), and all that is behind
+    them."""
     with safe_open(path, "numpy") as file:
         finalize = file.metadata()["finalize"] == "True"
     mel = dump["mel"].transpose(0, 2, 1)
@@ -28,29 +28,35 @@ def check_vocoder(synthesizer: Synthesizer, path: Path) -> list[Check]:
     noise = vocoder_noise(synthesizer.config, mel.shape[1] * vocoder.samples_per_frame)
     lengths = jnp.asarray([mel.shape[1]])
     audio = vocode(synthesizer.params("hift"), jnp.asarray(mel), lengths, jnp.asarray(noise), vocoder, finalize)
+    return np.asarray(audio.samples)[:, : int(audio.lengths[0])], audio
+
+
+def check_vocoder(synthesizer: Synthesizer, path: Path) -> list[Check]:
+    """F0, source and audio of a recorded mel."""
+    dump = load_file(path)
+    samples, audio = vocode_dump(synthesizer, path, dump)
     f0 = np.asarray(audio.f0)[:, : dump["f0_f64"].shape[1]]
-    samples = np.asarray(audio.samples)[:, : int(audio.lengths[0])]
-    checks = [within("F0 (Hz) against float64", f0, dump["f0_f64"], 1e-3)]
-    if "source_f64" in dump:
-        source = np.asarray(audio.source)[:, None, : dump["source_f64"].shape[2]]
-        checks.append(
-            snr_at_least("source against float64", source, dump["source_f64"], _AUDIO_LIMIT, dump.get("source"))
-        )
-    return [
-        *checks,
-        snr_at_least("audio against float64", samples, dump["audio_f64"], _AUDIO_LIMIT, dump["audio"]),
-    ]
+    checks = [within("F0 (Hz), to float64", f0, dump["f0_f64"], 1e-3)]  # the reference takes it in float64 too
+    if "source" in dump:
+        source = np.asarray(audio.source)[:, None, : dump["source"].shape[2]]
+        checks.append(judge("source", source, dump["source"], dump.get("source_f64"), snr_at_least, _AUDIO_LIMIT))
+    return [*checks, judge("audio", samples, dump["audio"], dump.get("audio_f64"), snr_at_least, _AUDIO_LIMIT)]
+
+
+def speak_dump(synthesizer: Synthesizer, dump: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Our mel (T, M) and samples (S,) of recorded speech tokens, through the padded path that `synthesize` takes."""
+    prompt = Prompt(dump["prompt_token"][0], dump["prompt_feat"][0], dump["embedding"][0])
+    mel = synthesizer.mel(dump["speech_token"][0].astype(np.int32), prompt)
+    return mel, synthesizer.vocode(mel)
 
 
 def check_end_to_end(synthesizer: Synthesizer, path: Path) -> list[Check]:
-    """Speech tokens and prompt to mel and audio, through the padded path that `synthesize` takes."""
+    """Speech tokens and prompt to mel and audio."""
     dump = load_file(path)
-    prompt = Prompt(dump["prompt_token"][0], dump["prompt_feat"][0], dump["embedding"][0])
-    mel = synthesizer.mel(dump["speech_token"][0].astype(np.int32), prompt)
-    audio = synthesizer.vocode(mel)
+    mel, audio = speak_dump(synthesizer, dump)
     return [
-        within("mel", mel.T[None], dump["mel"], 5e-5),
-        snr_at_least("audio", audio[None], dump["audio"], 60.0),
+        judge("mel", mel.T[None], dump["mel"], dump.get("mel_f64"), within, 5e-5),
+        judge("audio", audio[None], dump["audio"], dump.get("audio_f64"), snr_at_least, 60.0),
     ]
 
 
