@@ -21,6 +21,16 @@ settings.load_profile("jit")
 TINY = REPOSITORY / "weights" / "tiny"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the PyTorch reference is, for the tests that run it."""
+    group = parser.getgroup("reference")
+    group.addoption(
+        "--reference", metavar="DIR", help="checkout of FunAudioLLM/CosyVoice; without it its tests are skipped"
+    )
+    group.addoption("--matcha", metavar="DIR", help="checkout of Matcha-TTS (default: the reference's submodule)")
+    group.addoption("--reference-python", metavar="PYTHON", help="interpreter with the reference's packages")
+
+
 @pytest.fixture(scope="session")
 def synthesizer() -> Synthesizer:
     """The embedded model."""

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from cosy_jax.cli import batch, compare, convert, convert_voice, export, info, init, parity, synthesize, voice
+from cosy_jax.cli import batch, compare, convert, convert_voice, export, info, init, parity, synthesize, tokens, voice
 from cosy_jax.cli.common import INTERRUPTED, say_interrupted
 from cosy_jax.errors import CosyError
 
@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (synthesize, batch, convert_voice, voice, convert, export, info, compare, parity, init):
+    for module in (synthesize, batch, convert_voice, voice, convert, export, info, compare, parity, tokens, init):
         module.add_parser(commands)
     return parser
 
