@@ -1,0 +1,94 @@
+"""How tokens, ids and texts are cut while they arrive changes nothing."""
+
+import dataclasses
+import itertools
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from cosy_jax.llm.bistream import BistreamPrompt, bistream_tokens
+from cosy_jax.llm.request import Request
+from cosy_jax.llm.speech_lm import prompt_row
+from cosy_jax.llm.stream import stream_tokens
+from cosy_jax.precision import FLOAT32
+from cosy_jax.prompt.prompt import Prompt
+from cosy_jax.streaming import cached_solver, exact_solver, stream_audio
+from tests.properties.profile import examples
+
+EXAMPLES = examples(8)
+RANDOM = np.random.default_rng(1)
+TOKENS = RANDOM.integers(0, 6561, 128).tolist()  # with the prompt, pieces of 50, 50 and 40: one program of the flow
+PROMPT = Prompt(
+    RANDOM.integers(0, 6561, 12).astype(np.int32),
+    RANDOM.normal(-4, 2, (24, 80)).astype(np.float32),
+    RANDOM.standard_normal(192).astype(np.float32),
+)
+END = 681  # <|endofprompt|> of the embedded model
+
+
+def splits(items):
+    """The items in blocks, some of them empty."""
+    cuts = st.lists(st.integers(0, len(items)), max_size=12).map(sorted)
+    return cuts.map(lambda at: [items[a:b] for a, b in itertools.pairwise([0, *at, len(items)])])
+
+
+def flat(blocks):
+    return list(itertools.chain.from_iterable(blocks))
+
+
+def pieces(synthesizer, solver, blocks):
+    config = dataclasses.replace(synthesizer.config, flow=dataclasses.replace(synthesizer.config.flow, num_steps=2))
+    solve = solver(synthesizer.params("flow"), PROMPT, config.flow, FLOAT32)
+    return list(stream_audio(blocks, PROMPT, solve, synthesizer.params("hift"), config))
+
+
+@pytest.fixture(scope="module", params=[cached_solver, exact_solver])
+def solver(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def whole(synthesizer, solver):
+    """Pieces of the tokens that arrive all at once."""
+    return pieces(synthesizer, solver, [TOKENS])
+
+
+@EXAMPLES
+@given(blocks=splits(TOKENS))
+@example(blocks=[[token] for token in TOKENS])
+def test_audio_of_arriving_tokens(synthesizer, solver, whole, blocks):
+    audio = pieces(synthesizer, solver, blocks)
+    assert len(audio) == 3
+    for ours, theirs in zip(audio, whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@EXAMPLES
+@given(seed=st.integers(0, 1000), first=st.integers(1, 40), block=st.integers(1, 40))
+def test_ids_in_blocks(synthesizer, seed, first, block):
+    config = synthesizer.config
+    request = Request(prompt_row([5, 6, 7], [1, 2], config.llm), jax.random.key(seed), 6, 50)
+
+    def ids(first, block):
+        settings = {"config": config.llm, "sampling": config.sampling}
+        return flat(stream_tokens(synthesizer.params("llm"), request, **settings, first_block=first, block=block))
+
+    expected = ids(50, 50)
+    assert expected and ids(first, block) == expected
+
+
+@EXAMPLES
+@given(text=st.lists(st.integers(0, 600), min_size=1, max_size=16).flatmap(splits), block=st.integers(1, 20))
+def test_ids_of_arriving_text(synthesizer, text, block):
+    config = synthesizer.config
+    prompt = BistreamPrompt([56, 265, END, 308, 645], PROMPT.speech_tokens, END)
+
+    def ids(text, block):
+        settings = {"config": config.llm, "sampling": config.sampling, "block": block}
+        return flat(bistream_tokens(synthesizer.params("llm"), text, prompt, jax.random.key(3), **settings))
+
+    expected = ids([flat(text)], 15)
+    assert expected and ids(text, block) == expected
