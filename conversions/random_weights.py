@@ -30,6 +30,10 @@ SIZES = {
     ),
 }
 
+# The vocoder's last words: F0 in Hz, else all is unvoiced, and log magnitudes, else all is clipped.
+_BIASES = {"f0_predictor/classifier/bias": 200.0, "conv_post/bias": -1.0}
+_GAINS = {"f0_predictor/classifier/kernel": 100.0, "conv_post/kernel": 0.1}
+
 
 def write_random(out: str | Path, size: str, seed: int, dtype: str = "float32") -> Iterator[str]:
     """Write a converted folder of random weights of a size in `SIZES`; yields each stage's name once it is written.
@@ -61,11 +65,11 @@ def _draw(random: np.random.Generator, name: str, shape: tuple[int, ...]) -> Cal
         if leaf in ("scale", "var", "alpha"):
             return np.ones(shape, np.float32)
         if leaf in ("bias", "mean"):
-            return np.zeros(shape, np.float32)
+            return np.full(shape, _BIASES.get(name, 0.0), np.float32)
         # Linear kernels are (out, in), convolutions (taps, in, out) and (height, width, in, out).
         fan_in = shape[1] if len(shape) == 2 else math.prod(shape[:-1])
         values = random.standard_normal(shape, np.float32)
-        values *= np.float32(1 / math.sqrt(fan_in))
+        values *= np.float32(_GAINS.get(name, 1.0) / math.sqrt(fan_in))
         return values
 
     return read
