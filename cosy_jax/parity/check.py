@@ -1,9 +1,9 @@
 """One comparison: its figures, its limit and whether it holds.
 
-Where a dump holds the reference's network in float64 beside its own run, float64 is the judge (`judge`): our SNR
-against it may be 3 dB below that of the reference's own run (errors 1.41 times as large), or that of two roundings of
-float32 where this is less. A fixed limit binds as well wherever the reference's own run keeps it: it was set on a small
-model in float32, and where the reference itself misses it, in a large model or in bfloat16, it says nothing about us.
+Where a dump holds the reference's network in float64 beside its own run, float64 is the judge (`judge`): our error may
+be 1.5 times the reference's own as root mean square and 3 times in its largest value, or four roundings of float32
+where that is more. A fixed limit binds as well wherever the reference's own run keeps it: it was set on a small model
+in float32, and where the reference itself misses it, in a large model or in bfloat16, it says nothing about us.
 Without float64 the fixed limit alone decides.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-_WORSE_DB = 3.0
-_ROUNDING_DB = 20 * 22 * np.log10(2)  # SNR of an error of 2^-22, two roundings of float32
+_WORSE, _WORSE_PEAK = 1.5, 3.0
+_ROUNDING = 2.0**-21  # four times that of float32
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,17 @@ def judge(
     if truth is None:
         return fixed(name, ours, theirs, limit)
     check, own = fixed(f"{name}, to float64", ours, truth, limit), fixed(name, theirs, truth, limit)
-    if check.snr_db is None or own.snr_db is None:  # shapes differ
-        return check if check.snr_db is None else own
+    if check.max_abs is None or own.max_abs is None:  # shapes differ
+        return check if check.max_abs is None else own
     check = replace(check, reference_max_abs=own.max_abs, reference_snr_db=own.snr_db)
-    near = bool(check.snr_db >= min(own.snr_db - _WORSE_DB, _ROUNDING_DB))
-    text = f"{_WORSE_DB:g} dB of reference's"
+    worst = np.max(np.abs(truth), initial=0.0)
+    near = bool(
+        _rms(ours - truth) <= max(_WORSE * _rms(theirs - truth), _ROUNDING * _rms(truth))
+        and check.max_abs <= max(_WORSE_PEAK * own.max_abs, _ROUNDING * worst)
+    )
+    text = f"{_WORSE:g} x reference's"
     return replace(check, ok=near and (check.ok or not own.ok), limit=f"{text}, {check.limit}" if own.ok else text)
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
