@@ -1,4 +1,4 @@
-"""Writes audio files whole or not at all."""
+"""Writes files whole or not at all."""
 
 import os
 import tempfile
@@ -75,6 +75,25 @@ def audio_file(temporary: str | Path, path: str | Path, sample_rate: int) -> Ite
             raise CosyError(f"Cannot write {path}: its end is missing, the disk may be full.")
     except (OSError, soundfile.LibsndfileError) as error:
         raise CosyError(f"Cannot write {path}: {str(error).rstrip('.')}.") from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """`content` as a file that appears under its name when it is complete; missing folders are created. CosyError for
+    a failed write."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise CosyError(f"Cannot write into {path.parent}: {error.strerror}.") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise CosyError(f"Cannot write {path}: {error.strerror}.") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
 
 
 def check_suffix(path: str | Path) -> None:

@@ -10,7 +10,6 @@ metadata           format, version, transcript, seconds, source (the recording's
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.modes import Voice
+from cosy_jax.output import write_whole
 from cosy_jax.prompt.prompt import Prompt
 
 FORMAT = "cosy_jax voice"
@@ -76,7 +76,7 @@ def save_voice(folder: str | Path, name: str, voice: Voice, overwrite: bool = Fa
         "seconds": f"{len(prompt.speech_tokens) / ModelConfig().token_rate:.2f}",
         "source": source,
     }
-    _write_whole(path, safetensors.numpy.save(tensors, metadata))
+    write_whole(path, safetensors.numpy.save(tensors, metadata))
     return path
 
 
@@ -186,20 +186,3 @@ def _check_tensors(tensors: dict[str, np.ndarray], what: str, remedy: str) -> No
             raise CosyError(f"{what} holds NaN or infinite values in {name}: {remedy}.")
     if not tokens.size or tokens.min() < 0 or tokens.max() >= flow.token_vocab_size:
         raise CosyError(f"{what} holds no speech tokens, or some outside 0 to {flow.token_vocab_size - 1}: {remedy}.")
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise CosyError(f"Cannot write into {path.parent}: {error.strerror}.") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise CosyError(f"Cannot write {path}: {error.strerror}.") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)

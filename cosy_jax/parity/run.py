@@ -1,7 +1,5 @@
 """Runs every check that a folder of dumps has data for."""
 
-import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -26,6 +24,7 @@ from cosy_jax.synthesis import Synthesizer
 
 CheckFunction = Callable[[Synthesizer, Path], list[Check]]
 
+LLM_DUMPS = ("llm.safetensors", "llm_[0-9]*.safetensors")  # of the first segment of a text, and of the others
 # File name (a glob) -> check, in the order of the data's way through the model.
 CHECKS: dict[str, CheckFunction] = {
     "text_frontend.json": check_text_frontend,
@@ -33,7 +32,7 @@ CHECKS: dict[str, CheckFunction] = {
     "features_*.safetensors": check_features,
     "speech_tokenizer.safetensors": check_speech_tokenizer,
     "campplus.safetensors": check_speaker,
-    "llm.safetensors": check_llm,
+    **dict.fromkeys(LLM_DUMPS, check_llm),
     "llm_bistream.json": check_bistream,
     "flow_*.safetensors": check_flow,
     "hift_offline.safetensors": check_vocoder,
@@ -46,6 +45,8 @@ CHECKS: dict[str, CheckFunction] = {
 }
 # Padding has no file of its own: its inputs are in this one.
 PADDING_INPUTS = "flow_offline.safetensors"
+# What layers gave out: read to explain a missed check.
+TRACES = "trace_*.safetensors"
 
 
 def run_parity(synthesizer: Synthesizer, dumps: str | Path) -> Iterator[tuple[str, list[Check]]]:
@@ -65,10 +66,4 @@ def run_parity(synthesizer: Synthesizer, dumps: str | Path) -> Iterator[tuple[st
 def not_covered(dumps: str | Path) -> list[str]:
     """Files in the folder that look like dumps but that no check reads."""
     names = sorted(path.name for path in Path(dumps).iterdir() if path.suffix in (".safetensors", ".json"))
-    return [name for name in names if not any(fnmatch(name, pattern) for pattern in CHECKS)]
-
-
-def to_json(results: list[tuple[str, list[Check]]], skipped: list[str]) -> str:
-    """The whole report as JSON: {"ok", "checks": [{"dump", ...}], "not_covered"}."""
-    rows = [{"dump": dump, **dataclasses.asdict(check)} for dump, checks in results for check in checks]
-    return json.dumps({"ok": all(row["ok"] for row in rows), "checks": rows, "not_covered": skipped}, indent=1)
+    return [name for name in names if not any(fnmatch(name, pattern) for pattern in (*CHECKS, TRACES))]
