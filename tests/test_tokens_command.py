@@ -13,7 +13,7 @@ from cosy_jax.cli import main
 from cosy_jax.llm.silence import cap_silence
 from cosy_jax.llm.stream import Draw, draws
 from cosy_jax.modes import Voice
-from cosy_jax.parity.token_report import PromptSize, as_segment, report_lines, report_text
+from cosy_jax.parity.report.tokens import PromptSize, as_segment, report_lines, report_text
 from cosy_jax.prompt.prompt import Prompt
 from cosy_jax.synthesis import Options
 from tests.conftest import TINY

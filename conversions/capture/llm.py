@@ -59,7 +59,7 @@ def capture_llm(options: Options, inputs: Inputs, writer: Writer, device: str) -
         if options.float64:
             with float64(model):
                 truths = [_force(model, dump["greedy_tokens"], dump["lm_input"], device) for dump, _, _ in runs]
-    writer.json("llm_bistream", {"cases": cases, "note": BISTREAM_NOTE})
+    writer.json("llm_bistream", {"cases": cases, "dtype": options.dtype, "note": BISTREAM_NOTE})
     for number, (dump, forced, segment) in enumerate(runs, 1):
         truth = truths[number - 1] if truths else None
         name = "llm" if number == 1 else f"llm_{number}"

@@ -8,7 +8,7 @@ from cosy_jax.cli.common import add_command, add_runtime_options, progress_bar, 
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
-    from cosy_jax.parity.report import Report
+    from cosy_jax.parity.report.report import Report
     from cosy_jax.synthesis import Synthesizer
 
 _EXAMPLE = """cosy-jax parity --weights weights/cosyvoice3 --dumps dumps
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     _check_outputs(args)
     start_jax(args)
     from cosy_jax.cli.parity_report import print_report
-    from cosy_jax.parity.report import to_json
+    from cosy_jax.parity.report.report import to_json
     from cosy_jax.precision import get_precision
     from cosy_jax.synthesis import Synthesizer
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _work(args: argparse.Namespace, synthesizer: "Synthesizer") -> tuple["Report", dict[str, bytes]]:
     """The report and its pictures, under a progress bar."""
-    from cosy_jax.parity.report import Report, explain, our_setup, read_provenance
+    from cosy_jax.parity.report.report import Report, explain, our_setup, read_provenance
     from cosy_jax.parity.run import not_covered, run_parity
 
     dumps = Path(args.dumps)
@@ -77,7 +77,7 @@ def _work(args: argparse.Namespace, synthesizer: "Synthesizer") -> tuple["Report
         )
         if not (drawn and explanation):
             return report, {}
-        from cosy_jax.parity.plots import draw
+        from cosy_jax.parity.report.plots import draw
 
         on_part("pictures")
         return report, draw(synthesizer, dumps, results, explanation.diagnosis)
@@ -101,7 +101,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 def _write(args: argparse.Namespace, report: "Report", pictures: dict[str, bytes]) -> None:
     from cosy_jax.output import write_whole
-    from cosy_jax.parity.html import to_html
+    from cosy_jax.parity.report.html import to_html
 
     files = {Path(args.plots) / name: png for name, png in pictures.items()} if args.plots else {}
     if args.html:

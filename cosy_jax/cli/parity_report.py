@@ -4,9 +4,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from cosy_jax.cli.common import console
-from cosy_jax.parity import tables
-from cosy_jax.parity.report import Explanation, Report
-from cosy_jax.parity.truth import truth_table
+from cosy_jax.parity.report import tables
+from cosy_jax.parity.report.report import Explanation, Report
+from cosy_jax.parity.report.truth import truth_table
 
 _NO_TRUTH = "no float64 in the dumps: capture them with conversions/capture_reference.py --float64"
 _COLOURS = {tables.OK: "green", tables.MISSED: "bold red", tables.LOOK_HERE: "bold red"}

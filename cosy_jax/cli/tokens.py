@@ -69,13 +69,13 @@ def _check_source(args: argparse.Namespace) -> None:
 
 
 def _of_dumps(args: argparse.Namespace) -> Iterator[str]:
-    from cosy_jax.parity.token_report import report_dumps
+    from cosy_jax.parity.report.tokens import report_dumps
 
     return report_dumps(_load(args, "base"), Path(args.dumps))
 
 
 def _of_text(args: argparse.Namespace) -> Iterator[str]:
-    from cosy_jax.parity.token_report import report_text
+    from cosy_jax.parity.report.tokens import report_text
     from cosy_jax.text.prompt_text import check_text
 
     check_text(args.text)

@@ -4,7 +4,7 @@ Where a dump holds the reference's network in float64 beside its own run, float6
 be 1.5 times the reference's own as root mean square and 3 times in its largest value, or four roundings of float32
 where that is more. A fixed limit binds as well wherever the reference's own run keeps it: it was set on a small model
 in float32, and where the reference itself misses it, in a large model or in bfloat16, it says nothing about us.
-Without float64 the fixed limit alone decides.
+Without float64 the fixed limit alone decides, in float32; in half precision there is then nothing to judge by.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ import numpy as np
 
 _WORSE, _WORSE_PEAK = 1.5, 3.0
 _ROUNDING = 2.0**-21  # four times that of float32
+_NOT_FLOAT32 = "none: not float32"
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,9 @@ def within_log(name: str, ours: np.ndarray, theirs: np.ndarray, limit: float, fl
 def equal(name: str, ours: np.ndarray, theirs: np.ndarray, exact: bool = True) -> Check:
     """All ids equal; counted only where the run is not `exact`, since in half precision near ties fall either way."""
     ours, theirs = np.asarray(ours), np.asarray(theirs)
-    text = "equal" if exact else "counted: not float32"
+    text = "equal" if exact else _NOT_FLOAT32
     if mismatch := _shape_mismatch(name, ours, theirs, text):
-        return mismatch
+        return replace(mismatch, ok=not exact)
     wrong = int(np.sum(ours != theirs))
     return Check(name, text, wrong == 0 or not exact, note=f"{ours.size - wrong} of {ours.size} equal")
 
@@ -120,11 +121,21 @@ Limit = Callable[[str, np.ndarray, np.ndarray, float], Check]  # `within` or `sn
 
 
 def judge(
-    name: str, ours: np.ndarray, theirs: np.ndarray, truth: np.ndarray | None, fixed: Limit, limit: float
+    name: str,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    truth: np.ndarray | None,
+    fixed: Limit,
+    limit: float,
+    exact: bool = True,
 ) -> Check:
-    """`fixed` against `theirs`, or where there is a `truth` in float64, against it and by the rule above."""
+    """`fixed` against `theirs`, or where there is a `truth` in float64, against it and by the rule above.
+
+    `exact`: both runs are float32.
+    """
     if truth is None:
-        return fixed(name, ours, theirs, limit)
+        check = fixed(name, ours, theirs, limit)
+        return check if exact or check.max_abs is None else replace(check, ok=True, limit=_NOT_FLOAT32)
     check, own = fixed(f"{name}, to float64", ours, truth, limit), fixed(name, theirs, truth, limit)
     if check.max_abs is None or own.max_abs is None:  # shapes differ
         return check if check.max_abs is None else own

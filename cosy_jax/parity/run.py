@@ -5,15 +5,15 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from cosy_jax.errors import CosyError
-from cosy_jax.parity.bistream_checks import check_bistream
 from cosy_jax.parity.check import Check
-from cosy_jax.parity.flow_checks import check_flow
-from cosy_jax.parity.llm_checks import check_llm
-from cosy_jax.parity.padding_checks import check_padding
-from cosy_jax.parity.prompt_checks import check_features, check_speaker, check_speech_tokenizer, check_tokenizer
-from cosy_jax.parity.streaming_checks import check_streaming
-from cosy_jax.parity.text_checks import check_text_frontend
-from cosy_jax.parity.vocoder_checks import (
+from cosy_jax.parity.checks.bistream import check_bistream
+from cosy_jax.parity.checks.flow import check_flow
+from cosy_jax.parity.checks.llm import check_llm
+from cosy_jax.parity.checks.padding import check_padding
+from cosy_jax.parity.checks.prompt import check_features, check_speaker, check_speech_tokenizer, check_tokenizer
+from cosy_jax.parity.checks.streaming import check_streaming
+from cosy_jax.parity.checks.text import check_text_frontend
+from cosy_jax.parity.checks.vocoder import (
     check_end_to_end,
     check_noise,
     check_released_noise,

@@ -18,7 +18,7 @@ from cosy_jax.llm.decode import append, empty
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.speech_lm import SpeechLM
 from cosy_jax.llm.stream import BlockDecoder
-from cosy_jax.parity.bistream_checks import check_bistream
+from cosy_jax.parity.checks.bistream import check_bistream
 from cosy_jax.precision import FLOAT32
 from tests.reference import REPOSITORY
 

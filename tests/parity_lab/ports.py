@@ -4,7 +4,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from cosy_jax.parity.locate import diagnose
+from cosy_jax.parity.locate.diagnosis import diagnose
 from cosy_jax.precision import FLOAT32
 from cosy_jax.synthesis import Synthesizer
 from tests.conftest import TINY

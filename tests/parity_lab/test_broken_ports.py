@@ -10,10 +10,10 @@ import pytest
 from cosy_jax import noise
 from cosy_jax.flow import dit
 from cosy_jax.llm import qwen2
-from cosy_jax.parity import growth
-from cosy_jax.parity.growth import Growth
-from cosy_jax.parity.locate import diagnose
-from cosy_jax.parity.trace import trace_layers
+from cosy_jax.parity.locate import growth
+from cosy_jax.parity.locate.diagnosis import diagnose
+from cosy_jax.parity.locate.growth import Growth
+from cosy_jax.parity.locate.trace import trace_layers
 from cosy_jax.precision import BFLOAT16, FLOAT32, INT8, Precision
 from tests.parity_lab.ports import TRACES, findings, perturbed, port, transposed, with_config, with_params
 

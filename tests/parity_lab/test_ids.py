@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from cosy_jax.parity.ids import first_differences, top_ids
-from cosy_jax.parity.llm_checks import CachedDecoder, recorded_bounds, recorded_row
+from cosy_jax.parity.checks.llm import CachedDecoder, recorded_bounds, recorded_row
+from cosy_jax.parity.report.ids import first_differences, top_ids
 from cosy_jax.synthesis import Synthesizer
 from tests.conftest import TINY
 from tests.reference import REPOSITORY

@@ -8,15 +8,15 @@ from safetensors.numpy import load_file, save_file
 from cosy_jax import noise
 from cosy_jax.checkpoint import read_header
 from cosy_jax.errors import CosyError
-from cosy_jax.parity import flow_faults
-from cosy_jax.parity.causes import Suspect, reduced_precision
-from cosy_jax.parity.finding import Finding
-from cosy_jax.parity.growth import BFLOAT16, FLOAT32, Growth, describe, recorded_rounding, rounding_of
-from cosy_jax.parity.locate import diagnose
-from cosy_jax.parity.passes import STAGES
-from cosy_jax.parity.steps import FlowRun, euler_steps
-from cosy_jax.parity.trace import LayerError, relative_rms, trace_layers
-from cosy_jax.parity.vocoder_checks import vocode_dump
+from cosy_jax.parity.checks.vocoder import vocode_dump
+from cosy_jax.parity.locate import flow_faults
+from cosy_jax.parity.locate.causes import Suspect, reduced_precision
+from cosy_jax.parity.locate.diagnosis import diagnose
+from cosy_jax.parity.locate.finding import Finding
+from cosy_jax.parity.locate.growth import BFLOAT16, FLOAT32, Growth, describe, recorded_rounding, rounding_of
+from cosy_jax.parity.locate.passes import STAGES
+from cosy_jax.parity.locate.steps import FlowRun, euler_steps
+from cosy_jax.parity.locate.trace import LayerError, relative_rms, trace_layers
 from cosy_jax.precision import FLOAT32 as IN_FLOAT32
 from cosy_jax.precision import INT8
 from tests.parity_lab.ports import TRACES, findings, perturbed, port, with_params

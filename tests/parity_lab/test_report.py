@@ -11,16 +11,16 @@ from safetensors.numpy import load_file, save_file
 
 from cosy_jax.cli import main
 from cosy_jax.errors import CosyError
-from cosy_jax.parity import plots, tables
 from cosy_jax.parity.check import Check
-from cosy_jax.parity.html import to_html
-from cosy_jax.parity.ids import IdDifference
-from cosy_jax.parity.locate import Diagnosis, Finding
-from cosy_jax.parity.outputs import Pair, worth_a_look
-from cosy_jax.parity.report import Explanation, Report, to_json
+from cosy_jax.parity.locate.diagnosis import Diagnosis, Finding
+from cosy_jax.parity.locate.steps import StepError
+from cosy_jax.parity.locate.trace import LayerError
+from cosy_jax.parity.report import plots, tables
+from cosy_jax.parity.report.html import to_html
+from cosy_jax.parity.report.ids import IdDifference
+from cosy_jax.parity.report.outputs import Pair, worth_a_look
+from cosy_jax.parity.report.report import Explanation, Report, to_json
 from cosy_jax.parity.run import not_covered
-from cosy_jax.parity.steps import StepError
-from cosy_jax.parity.trace import LayerError
 from tests.conftest import TINY
 from tests.reference import REPOSITORY
 

@@ -9,9 +9,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from cosy_jax.parity.check import equal, judge, snr_at_least, within
-from cosy_jax.parity.flow_checks import check_flow
-from cosy_jax.parity.llm_checks import check_llm
-from cosy_jax.parity.truth import truth_table
+from cosy_jax.parity.checks.flow import check_flow
+from cosy_jax.parity.checks.llm import check_llm
+from cosy_jax.parity.report.truth import truth_table
 from cosy_jax.precision import BFLOAT16
 from cosy_jax.synthesis import Synthesizer
 from tests.reference import REPOSITORY
@@ -64,6 +64,14 @@ def test_without_truth_the_fixed_limit_decides():
     assert judge("x", theirs + 1e-3, theirs, None, within, 1e-2).ok
     assert not judge("x", theirs + 1e-3, theirs, None, within, 1e-4).ok
     assert judge("x", theirs, theirs, None, within, 1e-4).ratio is None
+
+
+def test_without_truth_half_precision_is_not_judged():
+    theirs = _TRUTH.astype(np.float32)
+    check = judge("x", theirs + 1e-3, theirs, None, within, 1e-4, exact=False)
+    assert check.ok and check.max_abs > 1e-4 and check.limit == "none: not float32"
+    assert not judge("x", _TRUTH + 2e-3 * _NOISE, _TRUTH + 1e-3 * _NOISE, _TRUTH, within, 1e-4, exact=False).ok
+    assert not judge("x", theirs[1:], theirs, None, within, 1e-4, exact=False).ok
 
 
 def test_other_shapes_miss():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosy_jax.errors import CosyError
-from cosy_jax.parity.text_checks import check_text_frontend
+from cosy_jax.parity.checks.text import check_text_frontend
 from cosy_jax.text import normalise as module
 from cosy_jax.text.normalise import DEFAULT, REFERENCE, FrontendOptions, NoWetextWarning, find_language, normalise
 from cosy_jax.text.special_tokens import EXTRA_TOKENS

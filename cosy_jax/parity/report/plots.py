@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cosy_jax.parity.locate import Diagnosis, Finding
-from cosy_jax.parity.outputs import AUDIO_DUMPS, MEL_DUMPS, Pair, mels, waves, worth_a_look
-from cosy_jax.parity.report import Results
-from cosy_jax.parity.steps import StepError
-from cosy_jax.parity.trace import LayerError
+from cosy_jax.parity.locate.diagnosis import Diagnosis, Finding
+from cosy_jax.parity.locate.steps import StepError
+from cosy_jax.parity.locate.trace import LayerError
+from cosy_jax.parity.report.outputs import AUDIO_DUMPS, MEL_DUMPS, Pair, mels, waves, worth_a_look
+from cosy_jax.parity.report.report import Results
 from cosy_jax.plot import figure_type
 from cosy_jax.synthesis import Synthesizer
 

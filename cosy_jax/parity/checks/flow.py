@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 from cosy_jax.flow.cfm import Condition, FlowInputs, Trace, solve, time_steps
 from cosy_jax.noise import flow_noise
 from cosy_jax.parity.check import Check, judge, within
+from cosy_jax.parity.checks.recorded import is_exact
 from cosy_jax.synthesis import Synthesizer
 
 _STEP_LIMIT = 5e-5
@@ -66,9 +67,10 @@ def check_flow(synthesizer: Synthesizer, path: Path) -> list[Check]:
     if trace is not None:
         steps = zip(("step_x", "step_v_cond", "step_v_uncond"), trace, strict=True)
         ours |= {name: np.asarray(part)[:, 0, :frames].transpose(0, 2, 1) for name, part in steps}
+    exact = is_exact(synthesizer, path)
     checks = [
-        judge(name, value, dump[name], dump.get(f"{name}_f64"), within, _STEP_LIMIT)
+        judge(name, value, dump[name], dump.get(f"{name}_f64"), within, _STEP_LIMIT, exact)
         for name, value in ours.items()
         if name in dump
     ]
-    return [*checks, judge("mel", mel, dump["mel"], dump.get("mel_f64"), within, _MEL_LIMIT)]
+    return [*checks, judge("mel", mel, dump["mel"], dump.get("mel_f64"), within, _MEL_LIMIT, exact)]

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from cosy_jax.checkpoint import read_header
 from cosy_jax.errors import CosyError
-from cosy_jax.parity.passes import STAGES, Layers, Stage
+from cosy_jax.parity.locate.passes import STAGES, Layers, Stage
 from cosy_jax.synthesis import Synthesizer
 
 _POSITIONS = ".positions"

@@ -6,11 +6,11 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from cosy_jax.parity.check import Check
-from cosy_jax.parity.ids import IdDifference
-from cosy_jax.parity.locate import Finding
-from cosy_jax.parity.report import Results
-from cosy_jax.parity.steps import StepError
-from cosy_jax.parity.trace import LayerError
+from cosy_jax.parity.locate.diagnosis import Finding
+from cosy_jax.parity.locate.steps import StepError
+from cosy_jax.parity.locate.trace import LayerError
+from cosy_jax.parity.report.ids import IdDifference
+from cosy_jax.parity.report.report import Results
 
 OK, MISSED, LOOK_HERE = "ok", "MISSED", "first finding"  # cells that a table may colour
 

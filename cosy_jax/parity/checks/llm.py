@@ -17,7 +17,8 @@ from cosy_jax.llm.sampling import Noise, mask_stop_ids, ras_sample
 from cosy_jax.llm.speech_lm import SpeechLM, TokenRow, prompt_row
 from cosy_jax.llm.stream import Draw
 from cosy_jax.parity.check import Check, equal, judge, within
-from cosy_jax.precision import FLOAT32, Precision
+from cosy_jax.parity.checks.recorded import is_exact
+from cosy_jax.precision import Precision
 from cosy_jax.synthesis import Synthesizer
 
 _LOGIT_LIMIT = 1e-4
@@ -62,12 +63,12 @@ def check_llm(synthesizer: Synthesizer, path: Path) -> list[Check]:
     config = synthesizer.config.llm
     row = recorded_row(dump, config)
     ids, is_text = jnp.asarray(row.ids)[None], jnp.asarray(row.is_text)[None]
+    exact = is_exact(synthesizer, path)
     embedded = SpeechLM(config).apply({"params": synthesizer.params("llm")}, ids, is_text, method="embed")
-    checks = [within("lm_input", np.asarray(embedded), dump["lm_input"], 1e-5)]
+    checks = [judge("lm_input", np.asarray(embedded), dump["lm_input"], None, within, 1e-5, exact)]
     if "forced_logits" in dump:
         logits = forced_logits(synthesizer, row, dump["greedy_tokens"])
-        checks.append(_check_logits("logits, prefill", logits, dump, "forced_logits"))
-    exact = synthesizer.precision == FLOAT32 and recorded_dtype(path) == "float32"
+        checks.append(_check_logits("logits, prefill", logits, dump, "forced_logits", exact))
     return checks + _check_greedy(synthesizer, dump, exact) + _check_sampled(synthesizer, path, dump, exact)
 
 
@@ -81,8 +82,8 @@ def forced_logits(synthesizer: Synthesizer, row: TokenRow, new: np.ndarray) -> n
     return np.asarray(_apply(synthesizer.params("llm"), ids, is_text, cache, **settings)[0])
 
 
-def _check_logits(name: str, ours: np.ndarray, dump: Mapping[str, np.ndarray], key: str) -> Check:
-    return judge(name, ours, dump[key], dump.get(f"{key}_f64"), within, _LOGIT_LIMIT)
+def _check_logits(name: str, ours: np.ndarray, dump: Mapping[str, np.ndarray], key: str, exact: bool) -> Check:
+    return judge(name, ours, dump[key], dump.get(f"{key}_f64"), within, _LOGIT_LIMIT, exact)
 
 
 def _check_greedy(synthesizer: Synthesizer, dump: Mapping[str, np.ndarray], exact: bool) -> list[Check]:
@@ -96,7 +97,7 @@ def _check_greedy(synthesizer: Synthesizer, dump: Mapping[str, np.ndarray], exac
     logits = np.stack(ours)
     return [
         equal("greedy ids", np.argmax(logits[:, : config.speech_token_size], axis=1), tokens, exact),
-        _check_logits("logits, cached decode", logits, dump, "greedy_logits"),
+        _check_logits("logits, cached decode", logits, dump, "greedy_logits", exact),
     ]
 
 
@@ -110,7 +111,7 @@ def _check_sampled(synthesizer: Synthesizer, path: Path, dump: Mapping[str, np.n
     ]
     if "sampled_logits" in dump:
         logits = forced_logits(synthesizer, row, tokens)[0, len(row.ids) - 1 : -1]
-        checks.append(_check_logits("logits, sampled run", logits, dump, "sampled_logits"))
+        checks.append(_check_logits("logits, sampled run", logits, dump, "sampled_logits", exact))
     return checks
 
 
@@ -127,12 +128,6 @@ def recorded_bounds(path: Path) -> tuple[int, int]:
         metadata = file.metadata() or {}
         steps = file.get_slice("sampled_tokens").get_shape()[0]
     return int(metadata.get("min_len", _MIN_LENGTH)), int(metadata.get("max_len", steps))
-
-
-def recorded_dtype(path: Path) -> str:
-    """Name of the number format that a dump's network was run in."""
-    with safe_open(path, "numpy") as file:
-        return (file.metadata() or {}).get("dtype", "float32")
 
 
 def replay(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from cosy_jax.parity.trace import LayerError
+from cosy_jax.parity.locate.trace import LayerError
 from cosy_jax.precision import Precision
 
 _FACTOR = 8.0  # that a correct run may be worse than expected

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from cosy_jax.llm.sampling import mask_stop_ids
-from cosy_jax.parity.llm_checks import CachedDecoder, recorded_bounds, recorded_row, replay
+from cosy_jax.parity.checks.llm import CachedDecoder, recorded_bounds, recorded_row, replay
 from cosy_jax.synthesis import Synthesizer
 
 _SHOWN = 5

@@ -14,10 +14,10 @@ from safetensors import safe_open
 
 from cosy_jax.checkpoint import read_header
 from cosy_jax.layers import Linear
-from cosy_jax.parity.growth import FLOAT32, rounding_of
-from cosy_jax.parity.rotation import rotated_heads
-from cosy_jax.parity.source_noise import other_noise
-from cosy_jax.parity.trace import LayerError, layer_errors, relative_rms, run_layers, stage_of
+from cosy_jax.parity.locate.growth import FLOAT32, rounding_of
+from cosy_jax.parity.locate.rotation import rotated_heads
+from cosy_jax.parity.locate.source_noise import other_noise
+from cosy_jax.parity.locate.trace import LayerError, layer_errors, relative_rms, run_layers, stage_of
 from cosy_jax.synthesis import Synthesizer
 
 

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 from cosy_jax.config import ModelConfig
 from cosy_jax.noise import flow_noise, initial_phase, vocoder_noise
 from cosy_jax.parity.check import Check, judge, snr_at_least, within
+from cosy_jax.parity.checks.recorded import is_exact
 from cosy_jax.prompt.prompt import Prompt
 from cosy_jax.synthesis import Synthesizer
 from cosy_jax.vocoder.vocode import Audio, vocode
@@ -53,10 +54,10 @@ def speak_dump(synthesizer: Synthesizer, dump: dict[str, np.ndarray]) -> tuple[n
 def check_end_to_end(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """Speech tokens and prompt to mel and audio."""
     dump = load_file(path)
-    mel, audio = speak_dump(synthesizer, dump)
+    (mel, audio), exact = speak_dump(synthesizer, dump), is_exact(synthesizer, path)
     return [
-        judge("mel", mel.T[None], dump["mel"], dump.get("mel_f64"), within, 5e-5),
-        judge("audio", audio[None], dump["audio"], dump.get("audio_f64"), snr_at_least, 60.0),
+        judge("mel", mel.T[None], dump["mel"], dump.get("mel_f64"), within, 5e-5, exact),
+        judge("audio", audio[None], dump["audio"], dump.get("audio_f64"), snr_at_least, 60.0, exact),
     ]
 
 

@@ -4,9 +4,9 @@ import base64
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from cosy_jax.parity import tables
-from cosy_jax.parity.report import Explanation, Report
-from cosy_jax.parity.tables import TextTable
+from cosy_jax.parity.report import tables
+from cosy_jax.parity.report.report import Explanation, Report
+from cosy_jax.parity.report.tables import TextTable
 
 _STYLE = """
 :root { color-scheme: light dark; --back: #ffffff; --text: #1c2024; --soft: #60656c; --line: #d9dce0; --card: #f4f5f7;

@@ -13,8 +13,8 @@ import jax
 from safetensors import safe_open
 
 from cosy_jax.parity.check import Check
-from cosy_jax.parity.ids import IdDifference, first_differences
-from cosy_jax.parity.locate import Diagnosis, diagnose
+from cosy_jax.parity.locate.diagnosis import Diagnosis, diagnose
+from cosy_jax.parity.report.ids import IdDifference, first_differences
 from cosy_jax.parity.run import LLM_DUMPS
 from cosy_jax.synthesis import Synthesizer
 

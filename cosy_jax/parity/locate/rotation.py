@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 
 from cosy_jax.checkpoint import read_header
 from cosy_jax.config import FlowConfig
-from cosy_jax.parity.passes import STAGES
-from cosy_jax.parity.trace import relative_rms
+from cosy_jax.parity.locate.passes import STAGES
+from cosy_jax.parity.locate.trace import relative_rms
 from cosy_jax.synthesis import Synthesizer
 
 _ATTENTION = re.compile(r"transformer_blocks\.(\d+)\.attn")

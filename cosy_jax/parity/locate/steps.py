@@ -10,7 +10,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from cosy_jax.flow.cfm import time_steps
-from cosy_jax.parity.flow_checks import solve_dump
+from cosy_jax.parity.checks.flow import solve_dump
 from cosy_jax.synthesis import Synthesizer
 
 STEP_VALUES = ("step_x", "step_v_cond", "step_v_uncond")  # what a step holds, as `Trace` does

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from cosy_jax.flow.cfm import solve
 from cosy_jax.parity.check import Check, snr_at_least, snr_db, within
-from cosy_jax.parity.flow_checks import flow_inputs
+from cosy_jax.parity.checks.flow import flow_inputs
 from cosy_jax.precision import FLOAT64
 from cosy_jax.prompt.prompt import Prompt
 from cosy_jax.streaming import SolvePiece, cached_solver, exact_solver, stream_audio

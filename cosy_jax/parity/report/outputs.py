@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from safetensors.numpy import load_file
 
-from cosy_jax.parity.flow_checks import solve_dump
-from cosy_jax.parity.report import Results
-from cosy_jax.parity.vocoder_checks import speak_dump, vocode_dump
+from cosy_jax.parity.checks.flow import solve_dump
+from cosy_jax.parity.checks.vocoder import speak_dump, vocode_dump
+from cosy_jax.parity.report.report import Results
 from cosy_jax.synthesis import Synthesizer
 
 MEL_DUMPS = ("flow_*.safetensors", "end_to_end.safetensors")

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from cosy_jax.parity.finding import Finding
-from cosy_jax.parity.growth import Growth, describe
-from cosy_jax.parity.steps import STEP_VALUES, FlowRun
-from cosy_jax.parity.trace import LayerError, error_of, relative_rms
+from cosy_jax.parity.locate.finding import Finding
+from cosy_jax.parity.locate.growth import Growth, describe
+from cosy_jax.parity.locate.steps import STEP_VALUES, FlowRun
+from cosy_jax.parity.locate.trace import LayerError, error_of, relative_rms
 
 STAGE = "flow"
 _NOISE_LIMIT = 1e-5  # Box-Muller in float32, in two libraries: 4e-7

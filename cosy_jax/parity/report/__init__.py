@@ -1,0 +1,1 @@
+"""What one run found, for people and programs to read."""
