@@ -14,9 +14,10 @@ demo: $(INSTALLED)
 	$(BIN)/cosy-jax synthesize --weights weights/tiny --text "$(DEMO_TEXT)" \
 	    --prompt-wav tests/data/prompt_0.flac --prompt-text "$(DEMO_PROMPT_TEXT)" --out demo.wav
 
-# Most of a test's time is compiling, which takes one core: a process a core, each with whole files of tests.
+# Most of a test's time is compiling, which takes one core: a process a core, each with whole files of tests. Their
+# order stays: the other one puts files of few but long tests last, and one core ends alone.
 test: lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
