@@ -39,7 +39,7 @@ class CachedDecoder:
         length = len(self.ids)
         cache = init_cache(config, 1, length + self.steps, precision)
         prompt = (jnp.asarray(self.ids)[None], jnp.asarray(self.is_text)[None], jnp.asarray([length]), cache)
-        self._run = functools.partial(_apply, self.synthesizer.params("llm"), config=config, precision=precision)
+        self._run = functools.partial(apply_llm, self.synthesizer.params("llm"), config=config, precision=precision)
         self.logits, self._cache = self._run(*prompt, method="prefill")
         self._position = length
 
@@ -51,9 +51,10 @@ class CachedDecoder:
 
 
 @functools.partial(jax.jit, static_argnames=("config", "precision", "method"))
-def _apply(
+def apply_llm(
     params: dict, *args: jax.Array | Cache, config: LLMConfig, precision: Precision, method: str
 ) -> tuple[jax.Array, Cache]:
+    """A method of `SpeechLM`, compiled."""
     return SpeechLM(config, precision).apply({"params": params}, *args, method=method)
 
 
@@ -79,7 +80,7 @@ def forced_logits(synthesizer: Synthesizer, row: TokenRow, new: np.ndarray) -> n
     is_text = jnp.asarray(np.concatenate([row.is_text, np.zeros(len(new), bool)]))[None]
     cache = init_cache(config, 1, ids.shape[1], precision)
     settings = {"config": config, "precision": precision, "method": "__call__"}
-    return np.asarray(_apply(synthesizer.params("llm"), ids, is_text, cache, **settings)[0])
+    return np.asarray(apply_llm(synthesizer.params("llm"), ids, is_text, cache, **settings)[0])
 
 
 def _check_logits(name: str, ours: np.ndarray, dump: Mapping[str, np.ndarray], key: str, exact: bool) -> Check:

@@ -13,9 +13,10 @@ from safetensors.numpy import load_file
 from cosy_jax.flow.cfm import FlowInputs, solve
 from cosy_jax.llm.decode import Prompts, generate
 from cosy_jax.llm.qwen2 import init_cache
-from cosy_jax.llm.speech_lm import SpeechLM, prompt_row
+from cosy_jax.llm.speech_lm import prompt_row
 from cosy_jax.noise import flow_noise, vocoder_noise
 from cosy_jax.parity.check import Check, equal, within_scale
+from cosy_jax.parity.checks.llm import apply_llm
 from cosy_jax.precision import FLOAT32
 from cosy_jax.prompt.speaker_encoder import embed_speaker
 from cosy_jax.prompt.speech_tokenizer import encode_speech
@@ -60,7 +61,7 @@ def _check_llm(synthesizer: Synthesizer) -> list[Check]:
         batch, size = prompt.ids.shape
         cache = init_cache(config, batch, size, precision)
         arguments = (prompt.ids, prompt.is_text, prompt.lengths, cache)
-        return np.asarray(SpeechLM(config, precision).apply({"params": params}, *arguments, method="prefill")[0])
+        return np.asarray(apply_llm(params, *arguments, config=config, precision=precision, method="prefill")[0])
 
     def tokens(prompt: Prompts, seeds: list[int]) -> np.ndarray:
         batch, size = prompt.ids.shape
