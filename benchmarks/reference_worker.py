@@ -1,5 +1,5 @@
 """The PyTorch reference's side of `benchmarks.compare_torch`, which starts it with the interpreter of the reference's
-environment. Imports torch, the checkout and the standard library only.
+environment. Imports torch, transformers, the checkout and, of ours, what the capture has for such environments.
 
     python reference_worker.py CHECKOUT --matcha CHECKOUT [--device cuda]
 
@@ -11,8 +11,6 @@ of `cosy_jax.config`, the work is {"text_ids": ..., "prompt_tokens": ..., "new_t
 
 import argparse
 import gc
-import importlib.abc
-import importlib.machinery
 import json
 import logging
 import os
@@ -20,41 +18,19 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from types import ModuleType, SimpleNamespace
-from typing import Any
-from unittest.mock import MagicMock
+from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 import transformers
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+if __package__ in (None, ""):  # run as a script: its own folder stands first on the path, the repository nowhere
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from conversions.capture.packages import install_stand_ins
 
 END_OF_PROMPT = 151646  # the reference refuses a text without it
-# Imported by the modules that hold the stages, and called by none of these.
-UNUSED = frozenset(
-    ("conformer", "diffusers", "gdown", "hydra", "librosa", "lightning", "matplotlib", "omegaconf", "onnxruntime")
-    + ("rich", "torchaudio", "wget")
-)
-
-
-class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Empty modules for the packages in UNUSED, where they are not installed."""
-
-    def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
-        if name.partition(".")[0] not in UNUSED:
-            return None
-        return importlib.machinery.ModuleSpec(name, self, is_package=True)
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        return _StandIn(spec.name)
-
-    def exec_module(self, module: ModuleType) -> None:
-        pass
-
-
-class _StandIn(ModuleType):
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return MagicMock()
 
 
 def build_llm(job: dict, device: str) -> Callable[[], object]:
@@ -65,7 +41,7 @@ def build_llm(job: dict, device: str) -> Callable[[], object]:
     sizes, work = job["sizes"], job["work"]
     encoder = Qwen2Encoder.__new__(Qwen2Encoder)  # the constructor reads a pretrained folder
     torch.nn.Module.__init__(encoder)
-    encoder.model = transformers.Qwen2ForCausalLM(_qwen_config(sizes))
+    encoder.model = Qwen2ForCausalLM(_qwen_config(sizes))
     model = CosyVoice3LM(sizes["hidden_size"], sizes["hidden_size"], sizes["speech_token_size"], encoder, ras_sampling)
     model.stop_token_ids = []
     model = model.to(device, getattr(torch, job["dtype"])).eval()
@@ -95,8 +71,8 @@ def build_llm(job: dict, device: str) -> Callable[[], object]:
     return run
 
 
-def _qwen_config(sizes: dict) -> transformers.Qwen2Config:
-    return transformers.Qwen2Config(
+def _qwen_config(sizes: dict) -> Qwen2Config:
+    return Qwen2Config(
         vocab_size=max(sizes["text_vocab_size"], END_OF_PROMPT + 1),
         hidden_size=sizes["hidden_size"],
         intermediate_size=sizes["intermediate_size"],
@@ -235,7 +211,7 @@ def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # the reference prints
     logging.disable(logging.WARNING)
     sys.path[:0] = [args.reference, args.matcha]
-    sys.meta_path.append(StandIns())
+    install_stand_ins()
     torch.set_num_threads(os.cpu_count() or 1)
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
     answer = {"runs_on": f"{versions}, {torch.get_num_threads()} threads"}
