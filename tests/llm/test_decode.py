@@ -58,11 +58,18 @@ def test_same_seed_same_ids_alone_and_in_a_batch(synthesizer, rows):
     assert not np.array_equal(alone.tokens, other.tokens)
 
 
+def test_rows_beyond_what_a_cpu_prefills_at_once(synthesizer, rows):
+    batch = run(synthesizer, rows * 6, list(range(12)), size=96)
+    for row in (0, 7, 10):
+        alone = run(synthesizer, rows[row % 2 :][:1], [row], size=96)
+        np.testing.assert_array_equal(batch.tokens[row], alone.tokens[0])
+
+
 @pytest.mark.parametrize("precision", [BFLOAT16, INT8], ids=lambda precision: precision.name)
 def test_lower_precisions_decode_alone_and_in_a_batch(rows, precision):
     """XLA's CPU backend knows bfloat16 products in some orders of their dimensions only."""
     synthesizer = Synthesizer(TINY, llm="base", precision=precision)
-    batch = run(synthesizer, rows * 2, [3, 4, 5, 6], size=96, min_new=20, precision=precision)
+    batch = run(synthesizer, rows * 6, [3, *range(11)], size=96, min_new=20, precision=precision)
     alone = run(synthesizer, rows[:1], [3], min_new=20, precision=precision)
     assert np.all(np.asarray(batch.lengths) == 20) and int(alone.lengths[0]) == 20
     exact = run(Synthesizer(TINY, llm="base"), rows[:1], [3], min_new=20)
