@@ -30,8 +30,8 @@ from benchmarks.timing import Timing, measure_in_turn, seconds_of
 from benchmarks.workload import AUDIO_SECONDS, NEW_TOKENS, RUNS, product_type
 from cosy_jax.cli.common import add_compile_options, start_jax
 from cosy_jax.errors import CosyError
-from cosy_jax.precision import POLICIES, get_precision
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.nn.precision import POLICIES, get_precision
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 STAGES = {"llm": "language model", "flow": "flow", "hift": "vocoder"}
 END_TO_END = (1, 16)  # batches of the language model; flow and vocoder follow one utterance at a time

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file
 
-from cosy_jax.parity.check import snr_db
-from cosy_jax.precision import FLOAT32, FLOAT64, Precision
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.compare.snr import snr_db
+from cosy_jax.nn.precision import FLOAT32, FLOAT64, Precision
+from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.vocoder.source import F0Predictor, harmonic_cycles
 
 

@@ -17,15 +17,15 @@ from rich.table import Table
 
 from benchmarks.workload import PREFILLED, TEXT_IDS, standard_prompt
 from cosy_jax.cli.common import add_compile_options, console, start_jax
+from cosy_jax.compare.snr import snr_db
 from cosy_jax.config import SamplingConfig
+from cosy_jax.llm.context import Request
 from cosy_jax.llm.continuous import Batching, ContinuousDecoder, Job
 from cosy_jax.llm.qwen2 import init_cache
-from cosy_jax.llm.request import Request
 from cosy_jax.llm.sampling import draw_noise, ras_sample
 from cosy_jax.llm.speech_lm import SpeechLM, prompt_row
-from cosy_jax.parity.check import snr_db
-from cosy_jax.precision import FLOAT32, get_precision
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.nn.precision import FLOAT32, get_precision
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 NEW = 125
 

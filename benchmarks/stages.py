@@ -35,8 +35,8 @@ from benchmarks.workload import (
 )
 from cosy_jax.cli.common import add_runtime_options, start_jax
 from cosy_jax.llm.qwen2 import init_cache
-from cosy_jax.precision import get_precision
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.nn.precision import get_precision
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 PREFILL, DECODE, FLOW, VOCODER = "language model, prefill", "language model, decode", "flow", "vocoder"
 

@@ -18,12 +18,12 @@ from benchmarks.table import Figure, add_json_option, write_figures
 from benchmarks.workload import NEW_TOKENS, PROMPT_TOKENS, TEXT_IDS, standard_prompt
 from cosy_jax.cli.common import add_runtime_options, start_jax
 from cosy_jax.flow.streaming import state_bytes
-from cosy_jax.llm.request import Request
+from cosy_jax.llm.context import Request
 from cosy_jax.llm.speech_lm import prompt_row
 from cosy_jax.llm.stream import stream_tokens
-from cosy_jax.precision import get_precision
-from cosy_jax.streaming import FIRST_HOP, SolvePiece, cached_solver, exact_solver, stream_audio
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.nn.precision import get_precision
+from cosy_jax.synthesis.streaming import FIRST_HOP, SolvePiece, cached_solver, exact_solver, stream_audio
+from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.vocoder import streaming as vocoder_streaming
 
 SHOWN = (1, 5, 20, 60)

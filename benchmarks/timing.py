@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import jax
 
-from cosy_jax.compile_log import count_compilations
+from cosy_jax.nn.compile_log import count_compilations
 
 
 @dataclass(frozen=True)

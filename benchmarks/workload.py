@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cosy_jax.llm.context import Request, pad_prompts
 from cosy_jax.llm.decode import DecodeState, Limits, Prompts, RasSampler, advance, start
 from cosy_jax.llm.qwen2 import Cache, init_cache
-from cosy_jax.llm.request import Request, pad_prompts
 from cosy_jax.llm.speech_lm import prompt_row
-from cosy_jax.precision import Precision
-from cosy_jax.prompt.prompt import Prompt
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.nn.precision import Precision
+from cosy_jax.prompt.encode import Prompt
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 TEXT_IDS, PROMPT_TOKENS, NEW_TOKENS = 47, 125, 125
 PREFILLED = TEXT_IDS + PROMPT_TOKENS + 2  # with the ids that begin and separate

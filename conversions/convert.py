@@ -1,4 +1,4 @@
-"""Converts a released folder into the folder that `cosy_jax.checkpoint` reads.
+"""Converts a released folder into the folder that `cosy_jax.checkpoint.reader` reads.
 
 Of `llm.pt` and `llm.safetensors` (and so for each stage) the `.pt` file is taken where both exist: it is the release,
 the other a copy by the community.
@@ -21,11 +21,11 @@ from conversions.rules import STAGE_RULES
 from conversions.source import LazyTensor, check_weight_file
 from conversions.verify import Verification, require_onnxruntime, verify_encoders
 from conversions.write_safetensors import write
-from cosy_jax.checkpoint import LLM_STAGES, flat_shapes, stage_path, storage_dtype
+from cosy_jax.checkpoint.reader import LLM_STAGES, flat_shapes, stage_path, storage_dtype
+from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.precision import Precision, get_precision
-from cosy_jax.stages import expected_shapes
+from cosy_jax.nn.precision import Precision, get_precision
 
 TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
 

@@ -17,10 +17,10 @@ from conversions.release_config import QWEN_FOLDER, YAML_FILE
 from conversions.rules import STAGE_RULES
 from conversions.write_release_config import qwen_config, release_yaml
 from conversions.write_safetensors import Entry, write
-from cosy_jax.checkpoint import LLM_STAGES, STAGES, flat_shapes, load_config, shape_difference, stage_path
+from cosy_jax.checkpoint.reader import LLM_STAGES, STAGES, flat_shapes, load_config, shape_difference, stage_path
+from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.stages import expected_shapes
 
 NETWORKS = (*LLM_STAGES, "flow", "hift")
 ENCODERS = tuple(STAGE_RULES[stage].files[0] for stage in STAGES if stage not in NETWORKS)

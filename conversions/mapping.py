@@ -16,7 +16,7 @@ import numpy as np
 
 from conversions.source import LazyTensor
 from conversions.transforms import IDENTITY, Shape, Transform
-from cosy_jax.checkpoint import list_some, shape_difference
+from cosy_jax.checkpoint.reader import list_some, shape_difference
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 

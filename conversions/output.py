@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cosy_jax.checkpoint import FORMAT_VERSION, STAGES, stage_path
+from cosy_jax.checkpoint.reader import FORMAT_VERSION, STAGES, stage_path
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 

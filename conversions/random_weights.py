@@ -11,10 +11,10 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from conversions.output import check_output, write_manifest, written_whole
 from conversions.write_safetensors import write
-from cosy_jax.checkpoint import STAGES, flat_shapes, stage_path, storage_dtype
+from cosy_jax.checkpoint.reader import STAGES, flat_shapes, stage_path, storage_dtype
+from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import FlowConfig, LLMConfig, ModelConfig, SpeechTokenizerConfig, VocoderConfig
-from cosy_jax.precision import get_precision
-from cosy_jax.stages import expected_shapes
+from cosy_jax.nn.precision import get_precision
 
 RANDOM_STAGES = tuple(stage for stage in STAGES if stage != "llm.rl")
 SIZES = {

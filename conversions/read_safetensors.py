@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from conversions.source import LazyTensor, check_weight_file, read_range
-from cosy_jax.checkpoint import StoredTensor, read_header
+from cosy_jax.checkpoint.reader import StoredTensor, read_header
 
 
 def open_safetensors(path: Path) -> dict[str, LazyTensor]:

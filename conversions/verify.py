@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from cosy_jax.checkpoint import load_config, load_params
+from cosy_jax.checkpoint.reader import load_config, load_params
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 
@@ -129,7 +129,8 @@ def _random_features(config: ModelConfig) -> tuple[list[np.ndarray], list[np.nda
 
 def _recorded_features(path: Path, config: ModelConfig) -> tuple[np.ndarray, np.ndarray]:
     """Log-mel (T, 128) and mean-free filter bank (T', 80) of a recording."""
-    from cosy_jax.prompt.audio import load_audio, resample
+    from cosy_jax.audio.read import load_audio
+    from cosy_jax.audio.resample import resample
     from cosy_jax.prompt.features import RATE, kaldi_fbank, whisper_log_mel
 
     samples, rate = load_audio(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosy_jax.checkpoint import DTYPES
+from cosy_jax.checkpoint.reader import DTYPES
 
 Entry = tuple[str, tuple[int, ...], np.dtype, Callable[[], np.ndarray]]
 

@@ -8,7 +8,7 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-from cosy_jax.synthesis import Synthesizer  # noqa: E402
+from cosy_jax.synthesis.synthesizer import Synthesizer  # noqa: E402
 from tests.reference import REPOSITORY  # noqa: E402
 
 jax.config.update("jax_compilation_cache_dir", str(REPOSITORY / ".pytest_cache" / "xla"))

@@ -11,7 +11,7 @@ from cosy_jax.batch.stats import Stats
 from cosy_jax.batch.utterance import Part, SpokenPart
 from cosy_jax.errors import CosyError
 from cosy_jax.llm.continuous import Batching, Block, ContinuousDecoder, Job
-from cosy_jax.synthesis import Synthesizer, without_long_silence
+from cosy_jax.synthesis.synthesizer import Synthesizer, without_long_silence
 
 
 def decode(

@@ -23,12 +23,12 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from cosy_jax.audio.speed import check_speed
+from cosy_jax.audio.write import check_suffix
 from cosy_jax.batch.key_set import KeySet
 from cosy_jax.errors import CosyError
-from cosy_jax.modes import check_mode
-from cosy_jax.output import check_suffix
-from cosy_jax.speed import check_speed
-from cosy_jax.text.prompt_text import check_text
+from cosy_jax.synthesis.modes import check_mode
+from cosy_jax.text.check import check_text
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("key", "text", "prompt_wav", "voice", "prompt_text", "instruct", "mode", "wav"), ((str,), "text")),

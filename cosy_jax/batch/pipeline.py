@@ -24,7 +24,7 @@ from cosy_jax.batch.results import Outcome
 from cosy_jax.batch.stats import Stats
 from cosy_jax.batch.utterance import Part, Ready, SpokenPart
 from cosy_jax.llm.continuous import Batching
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.text.normalise import FrontendOptions
 
 Deliver = Callable[[Outcome, np.ndarray | None], None]

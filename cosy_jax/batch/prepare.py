@@ -12,10 +12,10 @@ from cosy_jax.batch.results import Outcome
 from cosy_jax.batch.stats import Stats
 from cosy_jax.batch.utterance import Part, Ready, Utterance
 from cosy_jax.errors import CosyError
-from cosy_jax.modes import Voice
-from cosy_jax.synthesis import Options, Synthesizer
+from cosy_jax.synthesis.modes import Voice
+from cosy_jax.synthesis.synthesizer import Options, Synthesizer
+from cosy_jax.synthesis.voices import load_voice
 from cosy_jax.text.normalise import FrontendOptions
-from cosy_jax.voices import load_voice
 
 _VOICES = 1024  # voices kept; one of 10 s takes 160 KB
 

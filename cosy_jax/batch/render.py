@@ -6,13 +6,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from cosy_jax.audio.speed import change_speed
 from cosy_jax.batch.channel import Channel
 from cosy_jax.batch.grouping import Grouping, halving
 from cosy_jax.batch.stats import Stats
 from cosy_jax.batch.utterance import MelPart, Ready, SpokenPart, Utterance
 from cosy_jax.flow.inputs import flow_bucket
-from cosy_jax.speed import change_speed
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 P = TypeVar("P", SpokenPart, MelPart)
 

@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from cosy_jax.audio.write import audio_file
 from cosy_jax.batch.key_set import KeySet
 from cosy_jax.batch.manifest import BadLine, Line
 from cosy_jax.errors import CosyError
-from cosy_jax.output import audio_file
 
 
 @dataclass(frozen=True)

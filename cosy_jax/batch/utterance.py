@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cosy_jax.audio.join import join_audio
 from cosy_jax.batch.manifest import Line
 from cosy_jax.batch.results import Outcome
-from cosy_jax.join import join_audio
-from cosy_jax.llm.request import Request
-from cosy_jax.modes import Voice
+from cosy_jax.llm.context import Request
+from cosy_jax.synthesis.modes import Voice
 
 Ready = tuple[Outcome, np.ndarray | None]  # what became of a line, and its audio float32 (S,)
 

@@ -23,7 +23,7 @@ from cosy_jax.errors import CosyError
 if TYPE_CHECKING:
     from cosy_jax.batch.results import Results
     from cosy_jax.batch.stats import Stats
-    from cosy_jax.synthesis import Synthesizer
+    from cosy_jax.synthesis.synthesizer import Synthesizer
 
 SOME_FAILED = 1
 
@@ -61,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
     start_jax(args)
     total = _check_inputs(args)
     from cosy_jax.batch.results import Results
-    from cosy_jax.devices import local_devices
-    from cosy_jax.precision import get_precision
-    from cosy_jax.synthesis import Synthesizer
+    from cosy_jax.nn.devices import local_devices
+    from cosy_jax.nn.precision import get_precision
+    from cosy_jax.synthesis.synthesizer import Synthesizer
 
     devices = local_devices(args.model_parallel)
     synthesizer = Synthesizer(args.weights, args.llm, get_precision(args.dtype), devices)
@@ -88,8 +88,8 @@ def _speak_all(
     from cosy_jax.batch.manifest import read_manifest
     from cosy_jax.batch.pipeline import Settings, run_batch
     from cosy_jax.batch.stats import Stats
-    from cosy_jax.compile_log import count_compilations
-    from cosy_jax.voices import default_folder
+    from cosy_jax.nn.compile_log import count_compilations
+    from cosy_jax.synthesis.voices import default_folder
 
     settings = Settings.default(args.slots, args.flow_rows, synthesizer.devices.data)
     frontend, voices, stats = text_options(args), Path(args.voices or default_folder()), Stats()
@@ -109,7 +109,7 @@ def _speak_all(
 def _check_inputs(args: argparse.Namespace) -> int:
     """Lines in the manifest; CosyError for what cannot be done, before the work."""
     from cosy_jax.batch.manifest import count_lines
-    from cosy_jax.output import check_writable
+    from cosy_jax.files import check_writable
 
     for option, count in (("--slots", args.slots), ("--flow-rows", args.flow_rows)):
         if count is not None and count < 1:

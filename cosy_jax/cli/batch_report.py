@@ -12,7 +12,7 @@ from cosy_jax.cli.common import console, progress_bar, status
 if TYPE_CHECKING:
     from cosy_jax.batch.results import Outcome
     from cosy_jax.batch.stats import Stats
-    from cosy_jax.compile_log import CompileCount
+    from cosy_jax.nn.compile_log import CompileCount
 
 _BAR_SECONDS, _LINE_SECONDS = 0.2, 30.0
 

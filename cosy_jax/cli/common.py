@@ -24,8 +24,8 @@ from rich.progress import (
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
-    from cosy_jax.modes import Voice
-    from cosy_jax.synthesis import Options
+    from cosy_jax.synthesis.modes import Voice
+    from cosy_jax.synthesis.synthesizer import Options
     from cosy_jax.text.normalise import FrontendOptions
 
 INTERRUPTED = 130  # exit status
@@ -130,7 +130,7 @@ def saved_voice(args: argparse.Namespace) -> "Voice | None":
         raise CosyError("Say in which voice to speak: give either --prompt-wav FILE or --voice NAME.")
     if args.voice is None:
         return None
-    from cosy_jax.voices import default_folder, load_voice
+    from cosy_jax.synthesis.voices import default_folder, load_voice
 
     return load_voice(args.voices or default_folder(), args.voice)
 
@@ -138,9 +138,9 @@ def saved_voice(args: argparse.Namespace) -> "Voice | None":
 def speaking_options(args: argparse.Namespace, voice: "Voice | None") -> "Options":
     """What the options of `add_mode_options` and `add_text_options` ask for; CosyError where they do not fit together,
     before anything is loaded. `voice` is the saved one, if any."""
-    from cosy_jax.modes import check_mode
-    from cosy_jax.synthesis import Options
-    from cosy_jax.text.prompt_text import with_prefix
+    from cosy_jax.synthesis.modes import check_mode
+    from cosy_jax.synthesis.synthesizer import Options
+    from cosy_jax.text.check import with_prefix
 
     if voice and args.prompt_text is not None:
         raise CosyError("A saved voice brings its transcript: leave --prompt-text out, or add the voice again with it.")

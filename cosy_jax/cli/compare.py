@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from cosy_jax.compare.extra import import_librosa
-    from cosy_jax.output import check_writable
+    from cosy_jax.files import check_writable
     from cosy_jax.plot import figure_type
 
     import_librosa()

@@ -14,7 +14,7 @@ from cosy_jax.cli.common import (
 from cosy_jax.cli.report import OnStage, produce
 
 if TYPE_CHECKING:
-    from cosy_jax.synthesis import Speech
+    from cosy_jax.synthesis.synthesizer import Speech
 
 _EXAMPLE = "cosy-jax convert-voice --weights weights/tiny --source speech.wav --prompt-wav voice.wav --out new.wav"
 _STAGES = ("prompt", "speech tokens", "flow", "vocoder")
@@ -31,13 +31,14 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from cosy_jax.output import check_suffix, check_writable
+    from cosy_jax.audio.write import check_suffix
+    from cosy_jax.files import check_writable
 
     check_writable(args.out)
     check_suffix(args.out)
     start_jax(args)
-    from cosy_jax.precision import get_precision
-    from cosy_jax.synthesis import Options, Synthesizer
+    from cosy_jax.nn.precision import get_precision
+    from cosy_jax.synthesis.synthesizer import Options, Synthesizer
 
     voice, options = saved_voice(args), Options(speed=args.speed)
     synthesizer = Synthesizer(args.weights, precision=get_precision(args.dtype))

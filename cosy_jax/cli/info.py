@@ -14,7 +14,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from cosy_jax.checkpoint import describe, load_config
+    from cosy_jax.checkpoint.reader import describe, load_config
 
     found, config = describe(args.weights), load_config(args.weights)
     table = Table("stage", "file", "parameters", "MB", box=None)

@@ -9,7 +9,7 @@ from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
     from cosy_jax.parity.report.report import Report
-    from cosy_jax.synthesis import Synthesizer
+    from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _EXAMPLE = """cosy-jax parity --weights weights/cosyvoice3 --dumps dumps
   cosy-jax parity --weights weights/cosyvoice3 --dumps dumps --trace --html report.html
@@ -38,9 +38,9 @@ def run(args: argparse.Namespace) -> int:
     _check_outputs(args)
     start_jax(args)
     from cosy_jax.cli.parity_report import print_report
+    from cosy_jax.nn.precision import get_precision
     from cosy_jax.parity.report.report import to_json
-    from cosy_jax.precision import get_precision
-    from cosy_jax.synthesis import Synthesizer
+    from cosy_jax.synthesis.synthesizer import Synthesizer
 
     synthesizer = Synthesizer(args.weights, llm=args.llm, precision=get_precision(args.dtype))
     report, pictures = _work(args, synthesizer)
@@ -85,7 +85,7 @@ def _work(args: argparse.Namespace, synthesizer: "Synthesizer") -> tuple["Report
 
 def _check_outputs(args: argparse.Namespace) -> None:
     """CosyError for what cannot be written, before the work."""
-    from cosy_jax.output import check_writable
+    from cosy_jax.files import check_writable
     from cosy_jax.plot import figure_type
 
     if args.html or args.plots:
@@ -100,7 +100,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 
 def _write(args: argparse.Namespace, report: "Report", pictures: dict[str, bytes]) -> None:
-    from cosy_jax.output import write_whole
+    from cosy_jax.files import write_whole
     from cosy_jax.parity.report.html import to_html
 
     files = {Path(args.plots) / name: png for name, png in pictures.items()} if args.plots else {}

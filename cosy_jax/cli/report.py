@@ -10,8 +10,8 @@ from rich.table import Table
 from cosy_jax.cli.common import console, progress_bar
 
 if TYPE_CHECKING:
-    from cosy_jax.compile_log import CompileCount
-    from cosy_jax.synthesis import Speech
+    from cosy_jax.nn.compile_log import CompileCount
+    from cosy_jax.synthesis.synthesizer import Speech
 
 OnStage = Callable[[str], None]
 
@@ -21,8 +21,8 @@ def produce(args: argparse.Namespace, stages: Sequence[str], work: "Callable[[On
 
     The first of the `stages` is running when `work` starts; `work` calls its argument with the names of the others.
     """
-    from cosy_jax.compile_log import count_compilations
-    from cosy_jax.output import write_audio
+    from cosy_jax.audio.write import write_audio
+    from cosy_jax.nn.compile_log import count_compilations
 
     start = time.perf_counter()
     with count_compilations() as compiled, progress_bar() as bar:

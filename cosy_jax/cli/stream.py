@@ -11,14 +11,14 @@ from cosy_jax.cli.common import progress_bar, status
 if TYPE_CHECKING:
     import numpy as np
 
-    from cosy_jax.modes import Voice
-    from cosy_jax.synthesis import Options, Synthesizer
+    from cosy_jax.synthesis.modes import Voice
+    from cosy_jax.synthesis.synthesizer import Options, Synthesizer
 
 
 def speak_stream(args: argparse.Namespace, synthesizer: "Synthesizer", voice: "Voice", options: "Options") -> None:
     """Speak --text, or standard input line by line as it comes where that is "-", into --out, raw PCM to standard
     output where that is "-"."""
-    from cosy_jax.output import write_pcm, write_pieces
+    from cosy_jax.audio.write import write_pcm, write_pieces
 
     text: str | Iterable[str] = sys.stdin if args.text == "-" else args.text
     start = time.perf_counter()

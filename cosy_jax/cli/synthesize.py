@@ -21,8 +21,8 @@ from cosy_jax.cli.report import OnStage, produce
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
-    from cosy_jax.modes import Voice
-    from cosy_jax.synthesis import Options, Speech
+    from cosy_jax.synthesis.modes import Voice
+    from cosy_jax.synthesis.synthesizer import Options, Speech
 
 _EXAMPLE = """cosy-jax synthesize --weights weights/tiny --text "Good morning." \\
       --prompt-wav voice.wav --prompt-text "What is said in voice.wav." --out morning.wav
@@ -64,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
     _check_outputs(args)
     start_jax(args)
     from cosy_jax.cli.stream import speak_stream
-    from cosy_jax.precision import get_precision
-    from cosy_jax.synthesis import Synthesizer
-    from cosy_jax.text.prompt_text import check_text
+    from cosy_jax.nn.precision import get_precision
+    from cosy_jax.synthesis.synthesizer import Synthesizer
+    from cosy_jax.text.check import check_text
 
     if args.text != "-":
         check_text(args.text)
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
     speech = produce(args, _STAGES, work)
     if args.plot:
-        from cosy_jax.plot import plot_speech
+        from cosy_jax.synthesis.plot import plot_speech
 
         plot_speech(args.plot, speech)
     return 0
@@ -98,7 +98,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_outputs(args: argparse.Namespace) -> None:
     """CosyError for what cannot be written, or would need --stream; before the work, not after it."""
-    from cosy_jax.output import check_suffix, check_writable
+    from cosy_jax.audio.write import check_suffix
+    from cosy_jax.files import check_writable
 
     if not args.stream and "-" in (args.text, args.out):
         raise CosyError("Standard input and output carry streams only: add --stream, or name a text and a file.")

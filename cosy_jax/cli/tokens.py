@@ -20,7 +20,7 @@ from cosy_jax.cli.common import (
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
-    from cosy_jax.synthesis import Synthesizer
+    from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _EXAMPLE = """cosy-jax tokens --weights weights/tiny --text "Good morning." \\
       --prompt-wav voice.wav --prompt-text "What is said in voice.wav."
@@ -76,7 +76,7 @@ def _of_dumps(args: argparse.Namespace) -> Iterator[str]:
 
 def _of_text(args: argparse.Namespace) -> Iterator[str]:
     from cosy_jax.parity.report.tokens import report_text
-    from cosy_jax.text.prompt_text import check_text
+    from cosy_jax.text.check import check_text
 
     check_text(args.text)
     voice = saved_voice(args)
@@ -88,8 +88,8 @@ def _of_text(args: argparse.Namespace) -> Iterator[str]:
 
 def _load(args: argparse.Namespace, llm: str) -> "Synthesizer":
     """The model with the language model asked for, else `llm`."""
-    from cosy_jax.precision import get_precision
-    from cosy_jax.synthesis import Synthesizer
+    from cosy_jax.nn.precision import get_precision
+    from cosy_jax.synthesis.synthesizer import Synthesizer
 
     synthesizer = Synthesizer(args.weights, llm=args.llm or llm, precision=get_precision(args.dtype))
     status.print(f"language model: {synthesizer.llm}")

@@ -17,7 +17,7 @@ from cosy_jax.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from cosy_jax.voices import VoiceInfo
+    from cosy_jax.synthesis.voices import VoiceInfo
 
 _ADD = """cosy-jax voice add anna --weights weights/tiny --prompt-wav anna.wav --prompt-text "What Anna says." """
 
@@ -44,8 +44,8 @@ def add_parser(commands: Any) -> None:
 
 def run_add(args: argparse.Namespace) -> int:
     start_jax(args)
-    from cosy_jax.synthesis import Synthesizer
-    from cosy_jax.voices import check_new, inspect_voice, save_voice
+    from cosy_jax.synthesis.synthesizer import Synthesizer
+    from cosy_jax.synthesis.voices import check_new, inspect_voice, save_voice
 
     folder = _folder(args)
     check_new(folder, args.name, args.force)
@@ -59,7 +59,7 @@ def run_add(args: argparse.Namespace) -> int:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    from cosy_jax.voices import list_voices
+    from cosy_jax.synthesis.voices import list_voices
 
     voices = list_voices(_folder(args))
     if not voices:
@@ -74,7 +74,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    from cosy_jax.voices import inspect_voice, load_voice
+    from cosy_jax.synthesis.voices import inspect_voice, load_voice
 
     load_voice(_folder(args), args.name)
     _show(inspect_voice(_folder(args), args.name))
@@ -82,7 +82,7 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def run_remove(args: argparse.Namespace) -> int:
-    from cosy_jax.voices import remove_voice
+    from cosy_jax.synthesis.voices import remove_voice
 
     remove_voice(_folder(args), args.name)
     _print(f"Voice '{args.name}' removed.")
@@ -101,7 +101,7 @@ def _show(info: "VoiceInfo") -> None:
 
 
 def _folder(args: argparse.Namespace) -> Path:
-    from cosy_jax.voices import default_folder
+    from cosy_jax.synthesis.voices import default_folder
 
     return Path(args.voices) if args.voices else default_folder()
 

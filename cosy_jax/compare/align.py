@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cosy_jax.compare.level import to_db
-from cosy_jax.parity.check import snr_db
+from cosy_jax.compare.snr import snr_db
 
 
 class Alignment(NamedTuple):

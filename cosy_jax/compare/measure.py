@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cosy_jax.audio.read import Audio, load_audio
+from cosy_jax.audio.resample import resample
 from cosy_jax.compare.align import Alignment, align
 from cosy_jax.compare.level import Level, measure_level
 from cosy_jax.compare.pitch import PitchDifference, compare_pitch, track_f0
 from cosy_jax.compare.spectral import RATE, log_mel, mel_distance, warp
 from cosy_jax.errors import CosyError
-from cosy_jax.prompt.audio import Audio, load_audio, resample
 
 _MIN_SECONDS = 0.05
 _INAUDIBLE = 2.0**-15  # one step of 16 bits

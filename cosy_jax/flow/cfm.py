@@ -17,8 +17,8 @@ from jax import lax
 from cosy_jax.config import FlowConfig
 from cosy_jax.flow.dit import DiT, Past
 from cosy_jax.flow.lookahead import Lookahead, embed_tokens, project_speaker
-from cosy_jax.layers import Embedding, Linear, length_mask
-from cosy_jax.precision import FLOAT32, Precision
+from cosy_jax.nn.layers import Embedding, Linear, length_mask
+from cosy_jax.nn.precision import FLOAT32, Precision
 
 
 @jax.tree_util.register_dataclass

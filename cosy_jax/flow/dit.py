@@ -12,10 +12,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cosy_jax.attention import attend
 from cosy_jax.config import FlowConfig
-from cosy_jax.layers import Conv1d, Linear, normalise
-from cosy_jax.precision import Precision
+from cosy_jax.nn.attention import attend
+from cosy_jax.nn.layers import Conv1d, Linear, normalise
+from cosy_jax.nn.precision import Precision
 
 _NORM_EPS = 1e-6
 

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cosy_jax import buckets
 from cosy_jax.config import FlowConfig
 from cosy_jax.flow.cfm import FlowInputs
-from cosy_jax.noise import flow_noise
-from cosy_jax.prompt.prompt import Prompt
+from cosy_jax.nn import buckets
+from cosy_jax.nn.noise import flow_noise
+from cosy_jax.prompt.encode import Prompt
 
 
 def utterances(

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from cosy_jax.config import FlowConfig
-from cosy_jax.layers import Conv1d, Embedding, Linear, length_mask
-from cosy_jax.precision import Precision
+from cosy_jax.nn.layers import Conv1d, Embedding, Linear, length_mask
+from cosy_jax.nn.precision import Precision
 
 
 class Lookahead(nn.Module):

@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from cosy_jax import buckets
 from cosy_jax.config import FlowConfig
 from cosy_jax.flow.cfm import Condition, Flow, time_steps
 from cosy_jax.flow.dit import LayerPast, Past
-from cosy_jax.noise import flow_noise
-from cosy_jax.precision import Precision
-from cosy_jax.prompt.prompt import Prompt
+from cosy_jax.nn import buckets
+from cosy_jax.nn.noise import flow_noise
+from cosy_jax.nn.precision import Precision
+from cosy_jax.prompt.encode import Prompt
 
 _ROWS = 2
 _LEFT_TOKENS = 2  # that the lookahead's second convolution sees

@@ -15,14 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cosy_jax import buckets
 from cosy_jax.config import LLMConfig, SamplingConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.llm.decode import DecodeState, Limits, RasSampler, append, empty, resize
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.silence import cap_blocks
 from cosy_jax.llm.stream import BlockDecoder, check_block, is_done
-from cosy_jax.precision import FLOAT32, Precision
+from cosy_jax.nn import buckets
+from cosy_jax.nn.precision import FLOAT32, Precision
 
 TEXT_TURN, SPEECH_TURN = 5, 15
 # A row's length is not known while its text arrives: its cache starts at the smallest of these that holds the prompt

@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cosy_jax import buckets
 from cosy_jax.config import LLMConfig, SamplingConfig
+from cosy_jax.llm.context import Request, pad_prompts
 from cosy_jax.llm.decode import DecodeState, Limits, RasSampler, advance, empty, insert, resize, start
 from cosy_jax.llm.qwen2 import init_cache
-from cosy_jax.llm.request import Request, pad_prompts
-from cosy_jax.precision import FLOAT32, Precision
+from cosy_jax.nn import buckets
+from cosy_jax.nn.precision import FLOAT32, Precision
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from cosy_jax.config import LLMConfig, SamplingConfig
 from cosy_jax.llm.qwen2 import Cache
 from cosy_jax.llm.sampling import draw_noise, mask_stop_ids, ras_sample
 from cosy_jax.llm.speech_lm import SpeechLM
-from cosy_jax.precision import FLOAT32, Precision
+from cosy_jax.nn.precision import FLOAT32, Precision
 
 # A CPU prefills so many rows at once: the activations of 32 do not fit its caches, and take up to 1.3 times as
 # long.

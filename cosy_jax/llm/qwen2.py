@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from cosy_jax.config import LLMConfig
-from cosy_jax.layers import Linear, RMSNorm
-from cosy_jax.precision import Precision
+from cosy_jax.nn.layers import Linear, RMSNorm
+from cosy_jax.nn.precision import Precision
 
 
 class LayerCache(NamedTuple):

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from cosy_jax.config import LLMConfig
-from cosy_jax.layers import Embedding, Linear
 from cosy_jax.llm.qwen2 import Backbone, Cache
-from cosy_jax.precision import FLOAT32, Precision
+from cosy_jax.nn.layers import Embedding, Linear
+from cosy_jax.nn.precision import FLOAT32, Precision
 
 
 class TokenRow(NamedTuple):

@@ -13,11 +13,11 @@ import numpy as np
 
 from cosy_jax.config import LLMConfig, SamplingConfig
 from cosy_jax.errors import CosyError
+from cosy_jax.llm.context import Request, pad_prompts
 from cosy_jax.llm.decode import DecodeState, Limits, RasSampler, Sampler, advance, draw_once, start
 from cosy_jax.llm.qwen2 import init_cache
-from cosy_jax.llm.request import Request, pad_prompts
 from cosy_jax.llm.silence import cap_blocks
-from cosy_jax.precision import FLOAT32, Precision
+from cosy_jax.nn.precision import FLOAT32, Precision
 
 
 @dataclass(frozen=True)

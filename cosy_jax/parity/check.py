@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cosy_jax.compare.snr import snr_db
+
 _WORSE, _WORSE_PEAK = 1.5, 3.0
 _ROUNDING = 2.0**-21  # four times that of float32
 _NOT_FLOAT32 = "none: not float32"
@@ -39,13 +41,6 @@ class Check:
         if self.snr_db == self.reference_snr_db:  # both may be without error
             return 1.0
         return float(10 ** ((self.reference_snr_db - self.snr_db) / 20))
-
-
-def snr_db(ours: np.ndarray, truth: np.ndarray) -> float:
-    """Signal-to-noise ratio of `ours` against `truth`, of one shape, in dB; inf where they are equal."""
-    truth = truth.astype(np.float64)
-    error = np.sum((ours.astype(np.float64) - truth) ** 2)
-    return float(10 * np.log10(np.sum(truth**2) / error)) if error else float("inf")
 
 
 def _figures(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float]:

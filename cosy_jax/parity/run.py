@@ -20,7 +20,7 @@ from cosy_jax.parity.checks.vocoder import (
     check_vocoder,
     check_vocoder_noise,
 )
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 CheckFunction = Callable[[Synthesizer, Path], list[Check]]
 

@@ -12,8 +12,8 @@ import numpy as np
 from jax import lax
 
 from cosy_jax.config import SpeakerEncoderConfig
-from cosy_jax.layers import Conv1d, Linear, at_least_float32, length_mask
-from cosy_jax.precision import FLOAT32, Precision
+from cosy_jax.nn.layers import Conv1d, Linear, at_least_float32, length_mask
+from cosy_jax.nn.precision import FLOAT32, Precision
 
 _INIT = nn.initializers.normal(0.02)
 _TDNN_TAPS = 5

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from cosy_jax.config import SpeechTokenizerConfig
-from cosy_jax.layers import Conv1d, LayerNorm, Linear, length_mask
-from cosy_jax.precision import FLOAT32, Precision
+from cosy_jax.nn.layers import Conv1d, LayerNorm, Linear, length_mask
+from cosy_jax.nn.precision import FLOAT32, Precision
 
 _CODE_BOUND = 0.999  # keeps tanh off its ends
 _MLP_RATIO = 4

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from cosy_jax.config import VocoderConfig
-from cosy_jax.layers import Conv1d, length_mask
+from cosy_jax.nn.layers import Conv1d, length_mask
 from cosy_jax.vocoder.snake import Snake
 from cosy_jax.vocoder.source import F0Predictor, Source, SourcePast, harmonic_cycles
 from cosy_jax.vocoder.stft import istft, stft

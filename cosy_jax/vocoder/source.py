@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from cosy_jax.config import VocoderConfig
-from cosy_jax.layers import Linear
-from cosy_jax.precision import FLOAT64, Precision
+from cosy_jax.nn.layers import Linear
+from cosy_jax.nn.precision import FLOAT64, Precision
 
 _LAYERS = 5
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from cosy_jax.layers import length_mask
-from cosy_jax.precision import FLOAT32
+from cosy_jax.nn.layers import length_mask
+from cosy_jax.nn.precision import FLOAT32
 
 
 def _window(n_fft: int) -> np.ndarray:

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cosy_jax import buckets
 from cosy_jax.config import ModelConfig, VocoderConfig
-from cosy_jax.noise import vocoder_noise
+from cosy_jax.nn import buckets
+from cosy_jax.nn.noise import vocoder_noise
 from cosy_jax.vocoder.source import SourcePast
 from cosy_jax.vocoder.vocode import decode, excite
 

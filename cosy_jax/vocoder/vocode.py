@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from cosy_jax.config import VocoderConfig
-from cosy_jax.layers import length_mask
+from cosy_jax.nn.layers import length_mask
 from cosy_jax.vocoder.hift import HiFT, mask_frames
 from cosy_jax.vocoder.source import SourcePast
 

@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosy_jax import buckets
 from cosy_jax.batch.manifest import Line
 from cosy_jax.batch.pipeline import Settings, run_batch
 from cosy_jax.batch.stats import Stats
-from cosy_jax.compile_log import count_compilations
+from cosy_jax.compare.snr import snr_db
 from cosy_jax.flow.cfm import solve
 from cosy_jax.flow.inputs import flow_bucket
 from cosy_jax.llm.continuous import Batching
-from cosy_jax.modes import Voice
-from cosy_jax.parity.check import snr_db
-from cosy_jax.synthesis import Options, Synthesizer
+from cosy_jax.nn import buckets
+from cosy_jax.nn.compile_log import count_compilations
+from cosy_jax.synthesis.modes import Voice
+from cosy_jax.synthesis.synthesizer import Options, Synthesizer
 from cosy_jax.text.normalise import DEFAULT
 from tests.reference import REPOSITORY
 

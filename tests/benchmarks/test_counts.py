@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import pytest
 
 from benchmarks import counts
+from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import FlowConfig, LLMConfig, ModelConfig, VocoderConfig
 from cosy_jax.flow.cfm import Condition, Flow
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.speech_lm import SpeechLM
-from cosy_jax.precision import FLOAT32
-from cosy_jax.stages import expected_shapes
+from cosy_jax.nn.precision import FLOAT32
 from cosy_jax.vocoder.hift import HiFT
 
 # Wide and shallow: narrow layers spend more than a tenth on norms and activations, which are not counted.

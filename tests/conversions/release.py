@@ -11,7 +11,8 @@ from conversions.mapping import export
 from conversions.rules import STAGE_RULES
 from conversions.source import LazyTensor
 from conversions.write_release_config import qwen_config, release_yaml
-from cosy_jax.checkpoint import flat_shapes
+from cosy_jax.checkpoint.reader import flat_shapes
+from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import (
     FlowConfig,
     LLMConfig,
@@ -20,7 +21,6 @@ from cosy_jax.config import (
     SpeechTokenizerConfig,
     VocoderConfig,
 )
-from cosy_jax.stages import expected_shapes
 from tests.conversions.onnx_writer import write_onnx
 from tests.conversions.pt_writer import write_pt
 

@@ -19,7 +19,7 @@ from conversions.capture.folders import check_folders, commit_of, find_weights
 from conversions.capture.recipe import prune
 from conversions.capture.report import Segment, token_lines
 from conversions.capture_reference import main
-from cosy_jax.parity.check import snr_db
+from cosy_jax.compare.snr import snr_db
 from cosy_jax.parity.report import tokens as token_report
 from cosy_jax.parity.run import not_covered, run_parity
 from tests.reference import REPOSITORY, reference_dir

@@ -12,7 +12,7 @@ from conversions.convert import convert
 from conversions.export import ENCODERS, export_release
 from conversions.release_config import YAML_FILE
 from conversions.transforms import WEIGHT_NORM
-from cosy_jax.checkpoint import load_config
+from cosy_jax.checkpoint.reader import load_config
 from cosy_jax.cli import main
 from cosy_jax.errors import CosyError
 from tests.conftest import TINY

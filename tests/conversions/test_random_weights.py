@@ -3,11 +3,11 @@
 import pytest
 
 from conversions.random_weights import RANDOM_STAGES, write_random
-from cosy_jax.checkpoint import describe, load_config
+from cosy_jax.checkpoint.reader import describe, load_config
 from cosy_jax.cli import main
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 
 def test_same_seed_same_files(tmp_path):

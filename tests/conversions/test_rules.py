@@ -6,9 +6,9 @@ import pytest
 from conversions.mapping import Ignore, Rule, match_target, plan
 from conversions.rules import STAGE_RULES
 from conversions.transforms import CONV1D, CONV2D, IDENTITY, MATMUL, POINTWISE, WEIGHT_NORM
-from cosy_jax.checkpoint import flat_shapes
+from cosy_jax.checkpoint.reader import flat_shapes
+from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.errors import CosyError
-from cosy_jax.stages import expected_shapes
 from tests.conversions.release import CONFIG, largest_error, lazy, random_params, released
 
 STAGES = tuple(STAGE_RULES)

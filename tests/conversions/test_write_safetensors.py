@@ -4,7 +4,7 @@ import pytest
 from safetensors import safe_open
 
 from conversions.write_safetensors import write
-from cosy_jax.checkpoint import read_header
+from cosy_jax.checkpoint.reader import read_header
 
 ARRAYS = {
     "a/kernel": np.arange(6, dtype=np.float32).reshape(2, 3).T,

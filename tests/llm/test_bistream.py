@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cosy_jax.compile_log import count_compilations
 from cosy_jax.config import LLMConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.llm import bistream
@@ -18,8 +17,9 @@ from cosy_jax.llm.decode import append, empty
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.speech_lm import SpeechLM
 from cosy_jax.llm.stream import BlockDecoder
+from cosy_jax.nn.compile_log import count_compilations
+from cosy_jax.nn.precision import FLOAT32
 from cosy_jax.parity.checks.bistream import check_bistream
-from cosy_jax.precision import FLOAT32
 from tests.reference import REPOSITORY
 
 CONFIG = LLMConfig()

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from cosy_jax.compile_log import count_compilations
 from cosy_jax.errors import CosyError
+from cosy_jax.llm.context import Request
 from cosy_jax.llm.continuous import Batching, ContinuousDecoder, Job
-from cosy_jax.llm.request import Request
 from cosy_jax.llm.speech_lm import prompt_row
+from cosy_jax.nn.compile_log import count_compilations
 from tests.llm.test_decode import run
 
 

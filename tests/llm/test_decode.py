@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cosy_jax.compile_log import count_compilations
 from cosy_jax.llm.decode import Prompts, generate
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.silence import cap_silence
 from cosy_jax.llm.speech_lm import prompt_row
-from cosy_jax.precision import BFLOAT16, FLOAT32, INT8
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.nn.compile_log import count_compilations
+from cosy_jax.nn.precision import BFLOAT16, FLOAT32, INT8
+from cosy_jax.synthesis.synthesizer import Synthesizer
 from tests.conftest import TINY
 
 

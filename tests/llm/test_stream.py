@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cosy_jax import buckets
-from cosy_jax.compile_log import count_compilations
 from cosy_jax.errors import CosyError
+from cosy_jax.llm.context import Request, pad_prompts
 from cosy_jax.llm.decode import Limits, RasSampler, advance, generate, start
 from cosy_jax.llm.qwen2 import init_cache
-from cosy_jax.llm.request import Request, pad_prompts
 from cosy_jax.llm.silence import cap_blocks, cap_silence
 from cosy_jax.llm.speech_lm import prompt_row
 from cosy_jax.llm.stream import stream_tokens
-from cosy_jax.precision import FLOAT32
+from cosy_jax.nn import buckets
+from cosy_jax.nn.compile_log import count_compilations
+from cosy_jax.nn.precision import FLOAT32
 
 MAX_NEW = 60
 

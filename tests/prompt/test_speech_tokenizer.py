@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from cosy_jax.config import SpeechTokenizerConfig
-from cosy_jax.precision import BFLOAT16
+from cosy_jax.nn.precision import BFLOAT16
 from cosy_jax.prompt.speech_tokenizer import SpeechTokenizer, encode_speech, quantise, rotary_table, rotate
 from tests.prompt.random_params import random_params
 

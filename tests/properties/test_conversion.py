@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from conversions.convert import convert
-from cosy_jax.checkpoint import load_config
+from cosy_jax.checkpoint.reader import load_config
 from cosy_jax.config import (
     FlowConfig,
     LLMConfig,

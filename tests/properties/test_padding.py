@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cosy_jax.compare.snr import snr_db
 from cosy_jax.config import SpeakerEncoderConfig, SpeechTokenizerConfig
 from cosy_jax.flow.cfm import FlowInputs, solve
 from cosy_jax.llm.decode import Limits, Prompts, RasSampler, advance, start
 from cosy_jax.llm.qwen2 import init_cache
-from cosy_jax.parity.check import snr_db
-from cosy_jax.precision import FLOAT32
+from cosy_jax.nn.precision import FLOAT32
 from cosy_jax.prompt.speaker_encoder import SpeakerEncoder, embed_speaker
 from cosy_jax.prompt.speech_tokenizer import SpeechTokenizer, encode_speech
 from cosy_jax.vocoder.vocode import vocode

@@ -10,12 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cosy_jax.llm.bistream import BistreamPrompt, bistream_tokens
-from cosy_jax.llm.request import Request
+from cosy_jax.llm.context import Request
 from cosy_jax.llm.speech_lm import prompt_row
 from cosy_jax.llm.stream import stream_tokens
-from cosy_jax.precision import FLOAT32
-from cosy_jax.prompt.prompt import Prompt
-from cosy_jax.streaming import cached_solver, exact_solver, stream_audio
+from cosy_jax.nn.precision import FLOAT32
+from cosy_jax.prompt.encode import Prompt
+from cosy_jax.synthesis.streaming import cached_solver, exact_solver, stream_audio
 from tests.properties.profile import examples
 
 EXAMPLES = examples(8)

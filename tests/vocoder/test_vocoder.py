@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cosy_jax.config import VocoderConfig
-from cosy_jax.noise import vocoder_noise
+from cosy_jax.nn.noise import vocoder_noise
 from cosy_jax.vocoder.source import harmonic_cycles
 from cosy_jax.vocoder.vocode import vocode
 

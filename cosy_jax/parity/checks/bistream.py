@@ -15,9 +15,9 @@ import numpy as np
 from cosy_jax.config import LLMConfig
 from cosy_jax.llm.bistream import BistreamPrompt, bistream_blocks
 from cosy_jax.llm.stream import BlockDecoder
+from cosy_jax.nn.precision import FLOAT32
 from cosy_jax.parity.check import Check, equal
-from cosy_jax.precision import FLOAT32
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from cosy_jax.flow.cfm import Condition, FlowInputs, Trace, solve, time_steps
-from cosy_jax.noise import flow_noise
+from cosy_jax.nn.noise import flow_noise
 from cosy_jax.parity.check import Check, judge, within
 from cosy_jax.parity.checks.recorded import is_exact
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _STEP_LIMIT = 5e-5
 _MEL_LIMIT = 1e-5

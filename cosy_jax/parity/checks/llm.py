@@ -16,10 +16,10 @@ from cosy_jax.llm.qwen2 import Cache, init_cache
 from cosy_jax.llm.sampling import Noise, mask_stop_ids, ras_sample
 from cosy_jax.llm.speech_lm import SpeechLM, TokenRow, prompt_row
 from cosy_jax.llm.stream import Draw
+from cosy_jax.nn.precision import Precision
 from cosy_jax.parity.check import Check, equal, judge, within
 from cosy_jax.parity.checks.recorded import is_exact
-from cosy_jax.precision import Precision
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _LOGIT_LIMIT = 1e-4
 _MIN_LENGTH = 8  # of the recorded run, in the dumps that do not say

@@ -14,13 +14,13 @@ from cosy_jax.flow.cfm import FlowInputs, solve
 from cosy_jax.llm.decode import Prompts, generate
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.speech_lm import prompt_row
-from cosy_jax.noise import flow_noise, vocoder_noise
+from cosy_jax.nn.noise import flow_noise, vocoder_noise
+from cosy_jax.nn.precision import FLOAT32
 from cosy_jax.parity.check import Check, equal, within_scale
 from cosy_jax.parity.checks.llm import apply_llm
-from cosy_jax.precision import FLOAT32
 from cosy_jax.prompt.speaker_encoder import embed_speaker
 from cosy_jax.prompt.speech_tokenizer import encode_speech
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.vocoder.vocode import vocode
 
 _LIMIT = 1e-5  # of full scale

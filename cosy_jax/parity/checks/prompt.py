@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file
 
+from cosy_jax.audio.read import load_audio
+from cosy_jax.audio.resample import resample
 from cosy_jax.parity.check import Check, equal, within, within_log
-from cosy_jax.prompt.audio import load_audio, resample
 from cosy_jax.prompt.features import kaldi_fbank, mel_spectrogram, whisper_log_mel
 from cosy_jax.prompt.speaker_encoder import embed_speaker
 from cosy_jax.prompt.speech_tokenizer import encode_speech
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _FEATURE_LIMIT = 1e-4
 # 50 dB below a frame's loudest band: for amplitudes, and squared for the power of the Kaldi features.

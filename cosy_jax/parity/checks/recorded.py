@@ -4,8 +4,8 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from cosy_jax.precision import FLOAT32
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.nn.precision import FLOAT32
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 
 def is_exact(synthesizer: Synthesizer, path: Path) -> bool:

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file
 
+from cosy_jax.compare.snr import snr_db
 from cosy_jax.flow.cfm import solve
-from cosy_jax.parity.check import Check, snr_at_least, snr_db, within
+from cosy_jax.nn.precision import FLOAT64
+from cosy_jax.parity.check import Check, snr_at_least, within
 from cosy_jax.parity.checks.flow import flow_inputs
-from cosy_jax.precision import FLOAT64
-from cosy_jax.prompt.prompt import Prompt
-from cosy_jax.streaming import SolvePiece, cached_solver, exact_solver, stream_audio
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.prompt.encode import Prompt
+from cosy_jax.synthesis.streaming import SolvePiece, cached_solver, exact_solver, stream_audio
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _AUDIO_LIMIT = 60.0
 _MEL_LIMIT = 1e-4

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from cosy_jax.parity.check import Check
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.text.normalise import REFERENCE, find_language, has_wetext, is_verbatim, normalise
 from cosy_jax.text.split import prepare
 

@@ -8,11 +8,11 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from cosy_jax.config import ModelConfig
-from cosy_jax.noise import flow_noise, initial_phase, vocoder_noise
+from cosy_jax.nn.noise import flow_noise, initial_phase, vocoder_noise
 from cosy_jax.parity.check import Check, judge, snr_at_least, within
 from cosy_jax.parity.checks.recorded import is_exact
-from cosy_jax.prompt.prompt import Prompt
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.prompt.encode import Prompt
+from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.vocoder.vocode import Audio, vocode
 
 _AUDIO_LIMIT = 70.0

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import safe_open
 
-from cosy_jax.checkpoint import read_header
-from cosy_jax.layers import Linear
+from cosy_jax.checkpoint.reader import read_header
+from cosy_jax.nn.layers import Linear
 from cosy_jax.parity.locate.growth import FLOAT32, rounding_of
 from cosy_jax.parity.locate.rotation import rotated_heads
 from cosy_jax.parity.locate.source_noise import other_noise
 from cosy_jax.parity.locate.trace import LayerError, layer_errors, relative_rms, run_layers, stage_of
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 
 class Suspect(NamedTuple):

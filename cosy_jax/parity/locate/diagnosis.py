@@ -18,7 +18,7 @@ from cosy_jax.parity.locate.growth import Growth, describe, recorded_rounding, r
 from cosy_jax.parity.locate.passes import STAGES
 from cosy_jax.parity.locate.steps import FlowRun, StepError, run_flow, step_errors
 from cosy_jax.parity.locate.trace import LayerError, error_of, trace_layers
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _STAGES = _LLM, _FLOW, _VOCODER = tuple(stage.name for stage in STAGES.values())
 # Layers that make the flow's condition: where one of them is off, so is the condition.

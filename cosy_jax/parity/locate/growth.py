@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from cosy_jax.nn.precision import Precision
 from cosy_jax.parity.locate.trace import LayerError
-from cosy_jax.precision import Precision
 
 _FACTOR = 8.0  # that a correct run may be worse than expected
 _JUMP = 10.0  # that an error may grow by from one value to the next

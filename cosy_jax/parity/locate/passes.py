@@ -15,12 +15,12 @@ from cosy_jax.config import FlowConfig, LLMConfig, ModelConfig, VocoderConfig
 from cosy_jax.flow.cfm import Condition, Flow, FlowInputs, attention_mask, time_steps
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.speech_lm import SpeechLM
-from cosy_jax.noise import vocoder_noise
+from cosy_jax.nn.noise import vocoder_noise
+from cosy_jax.nn.precision import Precision
 from cosy_jax.parity.checks.flow import flow_inputs
 from cosy_jax.parity.checks.llm import recorded_row
 from cosy_jax.parity.locate.taps import Taps, decode_taps, excite_taps, flow_taps, llm_taps, tapped
-from cosy_jax.precision import Precision
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.vocoder.hift import HiFT
 
 Dump = dict[str, np.ndarray]

@@ -11,11 +11,11 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from cosy_jax.checkpoint import read_header
+from cosy_jax.checkpoint.reader import read_header
 from cosy_jax.config import FlowConfig
 from cosy_jax.parity.locate.passes import STAGES
 from cosy_jax.parity.locate.trace import relative_rms
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _ATTENTION = re.compile(r"transformer_blocks\.(\d+)\.attn")
 _CLEARLY = 0.1  # the way that fits is off by less than this, of what the next best one is

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from cosy_jax.parity.checks.vocoder import vocode_dump
 from cosy_jax.parity.locate.flow_faults import correlation
 from cosy_jax.parity.locate.passes import recorded_source
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.vocoder.source import Source
 from cosy_jax.vocoder.vocode import excite
 

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from cosy_jax.flow.cfm import time_steps
 from cosy_jax.parity.checks.flow import solve_dump
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 STEP_VALUES = ("step_x", "step_v_cond", "step_v_uncond")  # what a step holds, as `Trace` does
 

@@ -10,10 +10,10 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from cosy_jax.checkpoint import read_header
+from cosy_jax.checkpoint.reader import read_header
 from cosy_jax.errors import CosyError
 from cosy_jax.parity.locate.passes import STAGES, Layers, Stage
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _POSITIONS = ".positions"
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from cosy_jax.llm.sampling import mask_stop_ids
 from cosy_jax.parity.checks.llm import CachedDecoder, recorded_bounds, recorded_row, replay
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _SHOWN = 5
 

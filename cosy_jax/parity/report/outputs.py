@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from cosy_jax.parity.checks.flow import solve_dump
 from cosy_jax.parity.checks.vocoder import speak_dump, vocode_dump
 from cosy_jax.parity.report.report import Results
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 MEL_DUMPS = ("flow_*.safetensors", "end_to_end.safetensors")
 AUDIO_DUMPS = ("hift_offline.safetensors", "hift_chunk.safetensors", "end_to_end.safetensors")

@@ -17,7 +17,7 @@ from cosy_jax.parity.locate.trace import LayerError
 from cosy_jax.parity.report.outputs import AUDIO_DUMPS, MEL_DUMPS, Pair, mels, waves, worth_a_look
 from cosy_jax.parity.report.report import Results
 from cosy_jax.plot import figure_type
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,7 @@ from cosy_jax.parity.check import Check
 from cosy_jax.parity.locate.diagnosis import Diagnosis, diagnose
 from cosy_jax.parity.report.ids import IdDifference, first_differences
 from cosy_jax.parity.run import LLM_DUMPS
-from cosy_jax.synthesis import Synthesizer
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 Results = list[tuple[str, list[Check]]]  # by dump, in the order of the data's way through the model
 

@@ -12,9 +12,9 @@ from safetensors.numpy import load_file
 
 from cosy_jax.errors import CosyError
 from cosy_jax.llm.stream import Draw, draws
-from cosy_jax.modes import Voice, lm_context
 from cosy_jax.parity.checks.llm import recorded_bounds, replay
-from cosy_jax.synthesis import Options, Synthesizer
+from cosy_jax.synthesis.modes import Voice, lm_context
+from cosy_jax.synthesis.synthesizer import Options, Synthesizer
 
 _FIRST_SEGMENT = "llm.safetensors"  # the others: llm_2.safetensors, llm_3.safetensors, ...
 _PROMPT_MELS = ("flow_offline.safetensors", "end_to_end.safetensors")

@@ -1,0 +1,60 @@
+"""What is said in one recording, in the voice of another: the source's half, on the host.
+
+The speech tokens of the source take the place of those that the language model would write. The speech tokenizer
+takes 30 s at most, so that a longer source is cut where it is quiet.
+
+S samples.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from cosy_jax.audio.read import MAX_SECONDS, Audio, check_audio, load_audio
+from cosy_jax.audio.resample import resample
+from cosy_jax.errors import CosyError
+from cosy_jax.prompt.encode import check_long_enough
+from cosy_jax.prompt.features import RATE
+
+_TOKEN = RATE // 25  # samples of one speech token: cuts between tokens lose no time
+_SHORTEST_SECONDS = 20.0  # of a piece that is followed by another
+_REST_SECONDS = 1.0  # of the last piece
+_SILENT_RMS = 1e-3  # -60 dB of full scale
+
+
+def source_pieces(source: str | Path | Audio) -> list[np.ndarray]:
+    """The source, a file or samples float (S,) and their rate in Hz, as pieces float32 (S,) at 16 kHz of at most 30 s.
+
+    CosyError where it cannot be read, is below 16 kHz, shorter than 0.05 s or silent. Reference:
+    cosyvoice/cli/frontend.py, frontend_vc, which refuses more than 30 s.
+    """
+    samples, rate = load_audio(source, max_seconds=None) if isinstance(source, str | Path) else source
+    samples = check_audio(samples, rate, max_seconds=None)
+    check_long_enough(samples, rate)
+    wav = resample(samples, rate, RATE)
+    if np.sqrt(np.mean(np.square(wav))) < _SILENT_RMS:
+        name = f"The source '{source}'" if isinstance(source, str | Path) else "The source"
+        raise CosyError(f"{name} is silent (below -60 dB): use a recording of speech.")
+    return np.split(wav, quiet_cuts(wav))
+
+
+def quiet_cuts(wav: np.ndarray) -> list[int]:
+    """Where to cut samples (S,) at 16 kHz: offsets between tokens, each the quietest 20 s to 30 s after the one before.
+
+    The last piece keeps a second at least.
+    """
+    energy = _boundary_energy(wav)
+    longest, shortest, rest = (int(seconds * 25) for seconds in (MAX_SECONDS, _SHORTEST_SECONDS, _REST_SECONDS))
+    cuts, start = [], 0
+    while len(wav) > (start + longest) * _TOKEN:
+        first = start + shortest
+        last = min(start + longest, len(wav) // _TOKEN - rest)
+        start = first + int(np.argmin(energy[first : last + 1]))
+        cuts.append(start * _TOKEN)
+    return cuts
+
+
+def _boundary_energy(wav: np.ndarray) -> np.ndarray:
+    """Energy of the tokens on either side of the boundary in front of each token, (S // 640,)."""
+    tokens = np.square(wav[: len(wav) // _TOKEN * _TOKEN]).reshape(-1, _TOKEN).sum(axis=1)
+    return tokens + np.concatenate([tokens[:1], tokens[:-1]])

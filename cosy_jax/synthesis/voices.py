@@ -1,0 +1,188 @@
+"""Saved voices: what a recording contributes, encoded once and kept under a name.
+
+A voices folder holds one file a voice, NAME.safetensors:
+
+speech_tokens      int32 (L,), 25 Hz
+mel                float32 (2 L, 80), 50 Hz, log amplitude
+speaker_embedding  float32 (192,)
+metadata           format, version, transcript, seconds, source (the recording's file name)
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError, safe_open
+
+from cosy_jax.config import ModelConfig
+from cosy_jax.errors import CosyError
+from cosy_jax.files import write_whole
+from cosy_jax.prompt.encode import Prompt
+from cosy_jax.synthesis.modes import Voice
+
+FORMAT = "cosy_jax voice"
+VERSION = "1"
+
+_SUFFIX = ".safetensors"
+_NAME = re.compile(r"\w[\w.-]*")
+_LONGEST_NAME = 200  # bytes; file systems allow 255, and a temporary name is longer
+_DTYPES = {"speech_tokens": "int32", "mel": "float32", "speaker_embedding": "float32"}
+
+
+@dataclass(frozen=True)
+class VoiceInfo:
+    """What a voice file says about itself; of a file that cannot be used, only `name`, `path` and `problem`."""
+
+    name: str
+    path: Path
+    seconds: float = 0.0  # of the recording
+    transcript: str = ""
+    source: str = ""  # file name of the recording, "" where it was made from samples
+    problem: str = ""
+
+
+def default_folder() -> Path:
+    """The environment variable COSY_JAX_VOICES, or ~/.local/share/cosy_jax/voices."""
+    return Path(os.environ.get("COSY_JAX_VOICES") or Path.home() / ".local" / "share" / "cosy_jax" / "voices")
+
+
+def check_new(folder: str | Path, name: str, overwrite: bool = False) -> None:
+    """CosyError where `save_voice` would refuse the name: it is invalid, or taken and not to be overwritten."""
+    path = _path(folder, name)
+    if path.exists() and not overwrite:
+        raise CosyError(f"A voice '{name}' exists in {path.parent}: choose another name, or overwrite it (--force).")
+
+
+def save_voice(folder: str | Path, name: str, voice: Voice, overwrite: bool = False, source: str = "") -> Path:
+    """Keep a voice under a name; the folder is created where needed, the file appears when it is complete.
+
+    `source` is the file name of the recording. CosyError for an invalid or taken name, arrays of other shapes than the
+    model takes, or a folder that cannot be written.
+    """
+    check_new(folder, name, overwrite)
+    path = _path(folder, name)
+    prompt = voice.prompt
+    tensors = {key: np.ascontiguousarray(getattr(prompt, key), kind) for key, kind in _DTYPES.items()}
+    _check_tensors(tensors, f"The voice '{name}'", "encode its recording again")
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "transcript": voice.transcript,
+        "seconds": f"{len(prompt.speech_tokens) / ModelConfig().token_rate:.2f}",
+        "source": source,
+    }
+    write_whole(path, safetensors.numpy.save(tensors, metadata))
+    return path
+
+
+def load_voice(folder: str | Path, name: str) -> Voice:
+    """The voice of this name. CosyError where there is none, or the file is damaged or foreign."""
+    path = _existing(folder, name)
+    with _opened(path) as file:
+        info = _info(path, file)
+        missing = sorted(_DTYPES.keys() - file.keys())
+        if missing:
+            raise CosyError(f"{path} lacks {', '.join(missing)}: save the voice again.")
+        tensors = {key: file.get_tensor(key) for key in _DTYPES}
+    _check_tensors(tensors, f"{path}", "save the voice again")
+    return Voice(Prompt(**tensors), info.transcript)
+
+
+def inspect_voice(folder: str | Path, name: str) -> VoiceInfo:
+    """What the file says about itself, its tensors unread; errors as `load_voice`."""
+    path = _existing(folder, name)
+    with _opened(path) as file:
+        return _info(path, file)
+
+
+def list_voices(folder: str | Path) -> list[VoiceInfo]:
+    """The voices of a folder by name, read from their headers; none where there is no folder."""
+    infos = []
+    for name in _names(folder):
+        try:
+            infos.append(inspect_voice(folder, name))
+        except CosyError as error:
+            infos.append(VoiceInfo(name, _path(folder, name), problem=str(error)))
+    return infos
+
+
+def remove_voice(folder: str | Path, name: str) -> None:
+    """Delete a voice. CosyError where there is none, or it cannot be deleted."""
+    path = _existing(folder, name)
+    try:
+        path.unlink()
+    except OSError as error:
+        raise CosyError(f"Cannot delete {path}: {error.strerror}.") from error
+
+
+def _path(folder: str | Path, name: str) -> Path:
+    if not _NAME.fullmatch(name) or len(name.encode()) > _LONGEST_NAME:
+        raise CosyError(
+            f"The voice name {name[:_LONGEST_NAME]!r} is not valid: use letters, digits, '_', and behind the first of "
+            "them '-' and '.'."
+        )
+    return Path(folder) / f"{name}{_SUFFIX}"
+
+
+def _existing(folder: str | Path, name: str) -> Path:
+    path = _path(folder, name)
+    if not path.is_file():
+        known = _names(folder)
+        found = f"it holds {', '.join(known)}" if known else "it holds no voice; `cosy-jax voice add` saves one"
+        raise CosyError(f"No voice '{name}' in {folder}: {found}.")
+    return path
+
+
+def _names(folder: str | Path) -> list[str]:
+    names = (path.name.removesuffix(_SUFFIX) for path in Path(folder).glob(f"*{_SUFFIX}"))
+    return sorted(name for name in names if _NAME.fullmatch(name))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise CosyError(f"{path} is truncated or no voice file: save the voice again.") from error
+
+
+def _info(path: Path, file: safe_open) -> VoiceInfo:
+    metadata = file.metadata() or {}
+    if metadata.get("format") != FORMAT:
+        raise CosyError(f"{path} is no voice file of cosy_jax: save the voice with `cosy-jax voice add`.")
+    if metadata.get("version") != VERSION:
+        raise CosyError(
+            f"{path} has format version {metadata.get('version')}, this program reads {VERSION}: "
+            "update cosy_jax, or save the voice again."
+        )
+    try:
+        seconds, texts = float(metadata["seconds"]), (metadata["transcript"], metadata["source"])
+    except (KeyError, ValueError) as error:
+        raise CosyError(f"The metadata of {path} are damaged: save the voice again.") from error
+    return VoiceInfo(path.name.removesuffix(_SUFFIX), path, seconds, *texts)
+
+
+def _check_tensors(tensors: dict[str, np.ndarray], what: str, remedy: str) -> None:
+    """CosyError where a tensor is not of the type, shape and range that the model takes."""
+    flow = ModelConfig().flow
+    tokens = tensors["speech_tokens"]
+    expected = {
+        "speech_tokens": (tokens.size,),
+        "mel": (flow.token_mel_ratio * tokens.size, flow.mel_bands),
+        "speaker_embedding": (flow.speaker_dim,),
+    }
+    for name, shape in expected.items():
+        found = tensors[name]
+        if (found.shape, found.dtype.name) != (shape, _DTYPES[name]):
+            kind = f"{found.dtype} {found.shape}, not {_DTYPES[name]} {shape}"
+            raise CosyError(f"{what} holds {name} as {kind}: {remedy}.")
+        if not np.isfinite(found).all():
+            raise CosyError(f"{what} holds NaN or infinite values in {name}: {remedy}.")
+    if not tokens.size or tokens.min() < 0 or tokens.max() >= flow.token_vocab_size:
+        raise CosyError(f"{what} holds no speech tokens, or some outside 0 to {flow.token_vocab_size - 1}: {remedy}.")

@@ -1,0 +1,172 @@
+"""Saved voices: what comes back is what was kept, and no other file is taken for a voice."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from cosy_jax.errors import CosyError
+from cosy_jax.prompt.encode import Prompt
+from cosy_jax.synthesis.modes import Voice
+from cosy_jax.synthesis.synthesizer import Options
+from cosy_jax.synthesis.voices import (
+    FORMAT,
+    VERSION,
+    VoiceInfo,
+    default_folder,
+    inspect_voice,
+    list_voices,
+    load_voice,
+    remove_voice,
+    save_voice,
+)
+from tests.reference import REPOSITORY
+
+RANDOM = np.random.default_rng(0)
+TENSORS = {
+    "speech_tokens": np.arange(25, dtype=np.int32),
+    "mel": RANDOM.normal(-4, 2, (50, 80)).astype(np.float32),
+    "speaker_embedding": RANDOM.standard_normal(192).astype(np.float32),
+}
+VOICE = Voice(Prompt(**TENSORS), "Guten Tag, [laughter] 你好。")
+METADATA = {"format": FORMAT, "version": VERSION, "transcript": "", "seconds": "1.00", "source": ""}
+
+
+def write(folder: Path, tensors=TENSORS, metadata=METADATA) -> Path:
+    path = folder / "ann.safetensors"
+    path.write_bytes(safetensors.numpy.save(tensors, metadata))
+    return path
+
+
+def test_what_was_saved_comes_back(tmp_path):
+    folder = tmp_path / "new" / "voices"
+    path = save_voice(folder, "ann", VOICE, source="ann.wav")
+    loaded = load_voice(folder, "ann")
+    assert loaded.transcript == VOICE.transcript
+    for name, values in TENSORS.items():
+        found = getattr(loaded.prompt, name)
+        assert found.dtype == values.dtype
+        np.testing.assert_array_equal(found, values)
+    assert inspect_voice(folder, "ann") == VoiceInfo("ann", path, 1.0, VOICE.transcript, "ann.wav")
+    assert list(folder.iterdir()) == [path]
+
+
+def test_saved_voice_speaks_as_the_recording_does(synthesizer, tmp_path):
+    voice = synthesizer.voice(REPOSITORY / "tests/data/prompt_1.flac", "Some words.")
+    save_voice(tmp_path, "ann", voice)
+    for options in (Options(), Options(mode="instruct", instruct="Whisper.")):
+        speeches = [synthesizer.speak("Hello.", each, options) for each in (voice, load_voice(tmp_path, "ann"))]
+        np.testing.assert_array_equal(speeches[0].audio, speeches[1].audio)
+
+
+def test_list_is_sorted_and_names_what_is_damaged(tmp_path):
+    assert list_voices(tmp_path / "absent") == []
+    for name in ("bob", "ann", "Zoë-1.5_b", "李"):
+        save_voice(tmp_path, name, VOICE)
+    (tmp_path / "bad.safetensors").write_text("no voice")
+    (tmp_path / ".bob.safetensors.tmp").write_text("left by a crash")
+    (tmp_path / "notes.txt").write_text("other")
+    infos = list_voices(tmp_path)
+    assert [info.name for info in infos] == ["Zoë-1.5_b", "ann", "bad", "bob", "李"]
+    assert [info.name for info in infos if info.problem] == ["bad"]
+
+
+def test_taken_name(tmp_path):
+    save_voice(tmp_path, "ann", VOICE)
+    with pytest.raises(CosyError, match="A voice 'ann' exists .*overwrite"):
+        save_voice(tmp_path, "ann", replace(VOICE, transcript="new"))
+    assert load_voice(tmp_path, "ann").transcript == VOICE.transcript
+    save_voice(tmp_path, "ann", replace(VOICE, transcript="new"), overwrite=True)
+    assert load_voice(tmp_path, "ann").transcript == "new"
+
+
+def test_remove(tmp_path):
+    path = save_voice(tmp_path, "ann", VOICE)
+    remove_voice(tmp_path, "ann")
+    assert not path.exists()
+    with pytest.raises(CosyError, match="it holds no voice"):
+        remove_voice(tmp_path, "ann")
+
+
+@pytest.mark.parametrize("name", ["", ".ann", "-ann", "a/b", "../ann", "a b", "a\n", "a\0", "é" * 101])
+def test_invalid_name(tmp_path, name):
+    for action in (lambda: save_voice(tmp_path, name, VOICE), lambda: load_voice(tmp_path, name)):
+        with pytest.raises(CosyError, match="not valid: use letters"):
+            action()
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_voice_lists_the_known(tmp_path):
+    for name in ("bob", "ann"):
+        save_voice(tmp_path, name, VOICE)
+    with pytest.raises(CosyError, match="No voice 'cleo' in .*: it holds ann, bob"):
+        load_voice(tmp_path, "cleo")
+
+
+def test_truncated_file(tmp_path):
+    path = write(tmp_path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CosyError, match="truncated or no voice file"):
+        load_voice(tmp_path, "ann")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (None, "no voice file of cosy_jax"),
+        ({"format": "pt"}, "no voice file of cosy_jax"),
+        (METADATA | {"version": "2"}, "format version 2, this program reads 1"),
+        (METADATA | {"seconds": "long"}, "metadata .* damaged"),
+        ({"format": FORMAT, "version": VERSION}, "metadata .* damaged"),
+    ],
+)
+def test_foreign_metadata(tmp_path, metadata, message):
+    write(tmp_path, metadata=metadata)
+    with pytest.raises(CosyError, match=message):
+        load_voice(tmp_path, "ann")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("mel", TENSORS["mel"][:-1], r"mel as float32 \(49, 80\), not float32 \(50, 80\)"),
+        ("mel", TENSORS["mel"][:, :79], r"\(50, 79\), not float32 \(50, 80\)"),
+        ("mel", TENSORS["mel"].astype(np.float16), "mel as float16"),
+        ("mel", TENSORS["mel"] * np.nan, "NaN or infinite values in mel"),
+        ("speaker_embedding", np.zeros(191, np.float32), r"\(191,\), not float32 \(192,\)"),
+        ("speech_tokens", np.full(25, 6561, np.int32), "outside 0 to 6560"),
+        ("speech_tokens", np.full((25, 1), 1, np.int32), r"\(25, 1\), not int32 \(25,\)"),
+    ],
+)
+def test_unusable_tensors(tmp_path, name, values, message):
+    write(tmp_path, TENSORS | {name: values})
+    with pytest.raises(CosyError, match=message):
+        load_voice(tmp_path, "ann")
+
+
+def test_missing_tensor(tmp_path):
+    write(tmp_path, {name: values for name, values in TENSORS.items() if name != "mel"})
+    with pytest.raises(CosyError, match="lacks mel"):
+        load_voice(tmp_path, "ann")
+
+
+def test_empty_voice_is_not_saved(tmp_path):
+    empty = Prompt(np.zeros(0, np.int32), np.zeros((0, 80), np.float32), TENSORS["speaker_embedding"])
+    with pytest.raises(CosyError, match="no speech tokens"):
+        save_voice(tmp_path / "voices", "ann", Voice(empty))
+    assert not (tmp_path / "voices").exists()
+
+
+def test_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CosyError, match="Cannot write into"):
+        save_voice(tmp_path / "file" / "voices", "ann", VOICE)
+
+
+def test_default_folder(monkeypatch):
+    monkeypatch.setenv("COSY_JAX_VOICES", "/some/where")
+    assert default_folder() == Path("/some/where")
+    monkeypatch.delenv("COSY_JAX_VOICES")
+    assert default_folder() == Path.home() / ".local/share/cosy_jax/voices"
