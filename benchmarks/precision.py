@@ -19,11 +19,11 @@ from benchmarks.workload import PREFILLED, TEXT_IDS, standard_prompt
 from cosy_jax.cli.common import add_compile_options, console, start_jax
 from cosy_jax.compare.snr import snr_db
 from cosy_jax.config import SamplingConfig
-from cosy_jax.llm.context import Request
+from cosy_jax.llm.context import Context
 from cosy_jax.llm.continuous import Batching, ContinuousDecoder, Job
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.sampling import draw_noise, ras_sample
-from cosy_jax.llm.speech_lm import SpeechLM, prompt_row
+from cosy_jax.llm.speech_lm import SpeechLM, context_row
 from cosy_jax.nn.precision import FLOAT32, get_precision
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
@@ -41,11 +41,9 @@ class Run:
 
 def speak(synthesizer: Synthesizer, rows: int) -> np.ndarray:
     """Ids (rows, NEW) of the standard prompt under as many seeds."""
-    decoder = ContinuousDecoder(
-        synthesizer.params("llm"), synthesizer.config.llm, synthesizer.config.sampling, Batching(rows)
-    )
-    row = prompt_row(list(range(TEXT_IDS)), standard_prompt().speech_tokens, synthesizer.config.llm)
-    jobs = [Job(Request(row, jax.random.key(seed), NEW, NEW), seed) for seed in range(rows)]
+    decoder = ContinuousDecoder(synthesizer.params("llm"), synthesizer.policy(), Batching(rows))
+    row = context_row(list(range(TEXT_IDS)), standard_prompt().speech_tokens, synthesizer.config.llm)
+    jobs = [Job(Context(row, jax.random.key(seed), NEW, NEW), seed) for seed in range(rows)]
     results = {result.tag: result.ids for result in decoder.run(jobs)}
     return np.stack([results[seed] for seed in range(rows)])
 
@@ -61,9 +59,9 @@ def force(synthesizer: Synthesizer, ids: np.ndarray) -> np.ndarray:
         last = hidden[:, PREFILLED - 1 : -1]
         return SpeechLM(config, precision).apply({"params": params}, last, method=lambda m, x: m.speech_head(x))[0]
 
-    prompt = prompt_row(list(range(TEXT_IDS)), standard_prompt().speech_tokens, config)
-    is_text = jnp.asarray(np.pad(prompt.is_text, (0, NEW)))[None]
-    rows = [jnp.asarray(np.concatenate([prompt.ids, row]))[None] for row in ids]
+    context = context_row(list(range(TEXT_IDS)), standard_prompt().speech_tokens, config)
+    is_text = jnp.asarray(np.pad(context.is_text, (0, NEW)))[None]
+    rows = [jnp.asarray(np.concatenate([context.ids, row]))[None] for row in ids]
     return np.concatenate([np.asarray(score(synthesizer.params("llm"), row, is_text)) for row in rows])
 
 

@@ -18,15 +18,16 @@ from benchmarks.table import Figure, add_json_option, write_figures
 from benchmarks.workload import NEW_TOKENS, PROMPT_TOKENS, TEXT_IDS, standard_prompt
 from cosy_jax.cli.common import add_runtime_options, start_jax
 from cosy_jax.flow.streaming import state_bytes
-from cosy_jax.llm.context import Request
-from cosy_jax.llm.speech_lm import prompt_row
+from cosy_jax.llm.context import Context
+from cosy_jax.llm.speech_lm import context_row
 from cosy_jax.llm.stream import stream_tokens
 from cosy_jax.nn.precision import get_precision
-from cosy_jax.synthesis.streaming import FIRST_HOP, SolvePiece, cached_solver, exact_solver, stream_audio
+from cosy_jax.synthesis.streaming import SolvePiece, cached_solver, exact_solver, stream_audio
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.vocoder import streaming as vocoder_streaming
 
 SHOWN = (1, 5, 20, 60)
+FIRST_HOP = 25  # tokens, a chunk of attention; the standard prompt ends on one
 
 
 def time_pieces(synthesizer: Synthesizer, make_solver: Callable[[], SolvePiece], tokens: np.ndarray) -> list[float]:
@@ -54,13 +55,10 @@ def time_stream(synthesizer: Synthesizer, make_solver: Callable[[], SolvePiece],
 def time_first_audio(synthesizer: Synthesizer, make_solver: Callable[[], SolvePiece]) -> dict[str, float]:
     """Seconds to the ids of the first hop and its lookahead, then of its flow and of its vocoder."""
     prompt, lookahead = standard_prompt(), synthesizer.config.flow.lookahead
-    row = prompt_row(list(range(TEXT_IDS)), prompt.speech_tokens, synthesizer.config.llm)
+    row = context_row(list(range(TEXT_IDS)), prompt.speech_tokens, synthesizer.config.llm)
     start = time.perf_counter()
-    blocks = stream_tokens(
-        synthesizer.params("llm"), Request(row, jax.random.key(0), NEW_TOKENS, NEW_TOKENS),
-        config=synthesizer.config.llm, sampling=synthesizer.config.sampling, precision=synthesizer.precision,
-        first_block=FIRST_HOP + lookahead,
-    )  # fmt: skip
+    context = Context(row, jax.random.key(0), NEW_TOKENS, NEW_TOKENS)
+    blocks = stream_tokens(synthesizer.params("llm"), context, synthesizer.policy(), FIRST_HOP + lookahead)
     tokens = np.asarray([*prompt.speech_tokens, *next(blocks)], np.int32)
     drawn = time.perf_counter()
     mel = make_solver()(tokens, PROMPT_TOKENS + FIRST_HOP, False)

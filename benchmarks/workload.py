@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cosy_jax.llm.context import Request, pad_prompts
-from cosy_jax.llm.decode import DecodeState, Limits, Prompts, RasSampler, advance, start
-from cosy_jax.llm.qwen2 import Cache, init_cache
-from cosy_jax.llm.speech_lm import prompt_row
+from cosy_jax.llm.context import Context, ContextBatch, pad_contexts
+from cosy_jax.llm.decode import advance, start
+from cosy_jax.llm.qwen2 import Cache
+from cosy_jax.llm.speech_lm import context_row
+from cosy_jax.llm.state import DecodeState, Limits
 from cosy_jax.nn.precision import Precision
 from cosy_jax.prompt.encode import Prompt
 from cosy_jax.synthesis.synthesizer import Synthesizer
@@ -30,42 +31,27 @@ def standard_prompt() -> Prompt:
     return Prompt(tokens, mel, random.standard_normal(192, np.float32))
 
 
-def lm_inputs(synthesizer: Synthesizer, batch: int) -> tuple[Cache, Prompts]:
-    """An empty cache and `batch` prompts, each to be followed by exactly 125 tokens."""
-    row = prompt_row(list(range(TEXT_IDS)), standard_prompt().speech_tokens, synthesizer.config.llm)
-    request = Request(row, jax.random.key(0), NEW_TOKENS, NEW_TOKENS)
-    size = request.prompt_bucket()
-    cache = init_cache(synthesizer.config.llm, batch, size + request.new_bucket(), synthesizer.precision)
-    return cache, pad_prompts([request] * batch, size, batch)
+def lm_inputs(synthesizer: Synthesizer, batch: int) -> tuple[Cache, ContextBatch]:
+    """An empty cache and `batch` contexts, each to be followed by exactly 125 tokens."""
+    row = context_row(list(range(TEXT_IDS)), standard_prompt().speech_tokens, synthesizer.config.llm)
+    context = Context(row, jax.random.key(0), NEW_TOKENS, NEW_TOKENS)
+    size = context.bucket()
+    cache = synthesizer.policy().cache(batch, size + context.new_bucket())
+    return cache, pad_contexts([context] * batch, size, batch)
 
 
-def prefill(synthesizer: Synthesizer, cache: Cache, prompts: Prompts) -> DecodeState:
-    """The prompts run into the cache, which is donated."""
-    return start(
-        synthesizer.params("llm"),
-        cache,
-        prompts,
-        config=synthesizer.config.llm,
-        window=synthesizer.config.sampling.window,
-        bucket=NEW_TOKENS,
-        precision=synthesizer.precision,
-    )
+def prefill(synthesizer: Synthesizer, cache: Cache, contexts: ContextBatch) -> DecodeState:
+    """The contexts run into the cache, which is donated."""
+    return start(synthesizer.params("llm"), cache, contexts, policy=synthesizer.policy(), bucket=NEW_TOKENS)
 
 
 def decode(synthesizer: Synthesizer, state: DecodeState) -> DecodeState:
     """125 new tokens a row; the state is donated."""
     batch = len(state.done)
     lengths = jnp.full(batch, NEW_TOKENS)
-    return advance(
-        synthesizer.params("llm"),
-        state,
-        Limits(lengths, lengths, jnp.zeros(batch, bool)),
-        jax.random.split(jax.random.key(0), batch),
-        steps=NEW_TOKENS,
-        config=synthesizer.config.llm,
-        sampler=RasSampler(synthesizer.config.sampling),
-        precision=synthesizer.precision,
-    )
+    limits, keys = Limits(lengths, lengths, jnp.zeros(batch, bool)), jax.random.split(jax.random.key(0), batch)
+    policy = synthesizer.policy()
+    return advance(synthesizer.params("llm"), state, limits, keys, policy=policy, steps=NEW_TOKENS)
 
 
 def run_llm(synthesizer: Synthesizer, batch: int) -> jax.Array:

@@ -10,13 +10,13 @@ import soundfile
 
 from cosy_jax.errors import CosyError
 
-Audio = tuple[np.ndarray, int]  # float32 (S,) in [-1, 1], and its rate in Hz
+Waveform = tuple[np.ndarray, int]  # float32 (S,) in [-1, 1], and its rate in Hz
 
 MIN_RATE = 16000  # Hz
 MAX_SECONDS = 30.0  # the speech tokenizer was trained on no more
 
 
-def load_audio(path: str | Path, max_seconds: float | None = MAX_SECONDS) -> Audio:
+def load_audio(path: str | Path, max_seconds: float | None = MAX_SECONDS) -> Waveform:
     """Read a recording, its channels averaged: float32 (S,) and the sample rate in Hz.
 
     CosyError if it is missing, unreadable, empty, below 16 kHz, longer than `max_seconds` (None: no limit) or holds

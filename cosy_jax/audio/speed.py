@@ -13,7 +13,7 @@ MIN_SPEED, MAX_SPEED = 0.5, 2.0
 def check_speed(speed: float) -> None:
     """CosyError for a speed outside 0.5 to 2."""
     if not MIN_SPEED <= speed <= MAX_SPEED:
-        raise CosyError(f"The speed {speed:g} is not supported: use one from {MIN_SPEED:g} to {MAX_SPEED:g}.")
+        raise CosyError(f"The speed {speed:g} is not supported: use one from {MIN_SPEED:g} to {MAX_SPEED:g}.", "speed")
 
 
 def change_speed(mel: np.ndarray, speed: float) -> np.ndarray:

@@ -27,12 +27,7 @@ def decode(
     Once `stop` is set, only utterances that have begun go on.
     """
     decoder = ContinuousDecoder(
-        synthesizer.params("llm"),
-        synthesizer.config.llm,
-        synthesizer.config.sampling,
-        batching,
-        synthesizer.precision,
-        place=synthesizer.devices.rows,
+        synthesizer.params("llm"), synthesizer.policy(), batching, place=synthesizer.devices.rows
     )
     began, handing = time.perf_counter(), 0.0
 

@@ -23,20 +23,19 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cosy_jax.audio.speed import check_speed
 from cosy_jax.audio.write import check_suffix
 from cosy_jax.batch.key_set import KeySet
 from cosy_jax.errors import CosyError
-from cosy_jax.synthesis.modes import check_mode
-from cosy_jax.text.check import check_text
+from cosy_jax.synthesis.request import Request
+from cosy_jax.text.normalise import FrontendOptions
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("key", "text", "prompt_wav", "voice", "prompt_text", "instruct", "mode", "wav"), ((str,), "text")),
     "seed": ((int,), "a whole number"),
     "speed": ((int, float), "a number"),
 }
+_NAMES = {"recording": "prompt_wav", "transcript": "prompt_text"}  # of a request's fields, where they differ
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL and lone surrogates: neither file names nor UTF-8 have them
-_SEEDS = 2**62  # beyond twice that, JAX refuses; the parts of a long text count on from the seed
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,7 @@ class Line:
 
     number: int  # of the line in the manifest, from 1, blank ones counted too
     key: str
-    text: str
-    prompt_wav: Path | None  # either this
-    voice: str | None  # or this
-    prompt_text: str
-    instruct: str
-    mode: str
-    seed: int
-    speed: float
+    request: Request
     wav: str  # relative to the output folder
 
 
@@ -65,15 +57,17 @@ class BadLine:
     error: str  # one sentence
 
 
-def read_manifest(path: str | Path, num_shards: int = 1, shard_index: int = 0) -> Iterator[Line | BadLine]:
-    """The lines of a shard, read as they are asked for.
+def read_manifest(
+    path: str | Path, num_shards: int = 1, shard_index: int = 0, frontend: FrontendOptions | None = None
+) -> Iterator[Line | BadLine]:
+    """The lines of a shard, read as they are asked for; `frontend` says how their texts are normalised and split.
 
     Of the lines that are not blank, shard s takes number s, s + num_shards, ..., counted from 0. A key or a wav that an
     earlier line has, of whichever shard, makes a bad line. CosyError for a shard that cannot be, at the call, and for a
     file that cannot be read, at the first line.
     """
     check_shard(num_shards, shard_index)
-    return islice(_unique(_parsed(Path(path))), shard_index, None, num_shards)
+    return islice(_unique(_parsed(Path(path), frontend)), shard_index, None, num_shards)
 
 
 def count_lines(path: str | Path, num_shards: int = 1, shard_index: int = 0) -> int:
@@ -110,16 +104,24 @@ def _unique(lines: Iterable[Line | BadLine]) -> Iterator[Line | BadLine]:
                 yield line
 
 
-def _parsed(path: Path) -> Iterator[Line | BadLine]:
+def _parsed(path: Path, frontend: FrontendOptions | None) -> Iterator[Line | BadLine]:
     for number, written in _written(path):
         fields: dict[str, Any] = {}
         try:
             fields = _fields(written)
             _check_fields(fields)
-            yield _line(number, fields, path.parent)
+            yield _line(number, fields, path.parent, frontend)
         except CosyError as error:
-            key = fields.get("key")
-            yield BadLine(number, key if isinstance(key, str) and not _UNWRITABLE.search(key) else None, str(error))
+            yield BadLine(number, _readable_key(fields), error.naming(_name))
+
+
+def _readable_key(fields: dict[str, Any]) -> str | None:
+    key = fields.get("key")
+    return key if isinstance(key, str) and not _UNWRITABLE.search(key) else None
+
+
+def _name(field: str) -> str:
+    return _NAMES.get(field, field)
 
 
 def _fields(written: bytes) -> dict[str, Any]:
@@ -149,45 +151,27 @@ def _check_fields(fields: dict[str, Any]) -> None:
             raise CosyError(f"The field {name} is missing or empty: every line needs it.")
 
 
-def _line(number: int, fields: dict[str, Any], folder: Path) -> Line:
-    prompt_wav, voice = fields.get("prompt_wav"), fields.get("voice")
-    prompt_text, instruct = fields.get("prompt_text", ""), fields.get("instruct", "")
-    mode = fields.get("mode") or ("instruct" if "instruct" in fields else "zero-shot")
-    if bool(prompt_wav) == bool(voice):
-        raise CosyError("Say in which voice to speak: give either prompt_wav or voice.")
-    if voice and prompt_text:
-        raise CosyError("A saved voice brings its transcript: leave prompt_text out.")
-    check_text(fields["text"])
-    # The transcript of a saved voice is known once it is loaded.
-    check_mode(mode, "known later" if voice else prompt_text, instruct)
-    return Line(
-        number,
-        fields["key"],
+def _line(number: int, fields: dict[str, Any], folder: Path, frontend: FrontendOptions | None) -> Line:
+    recording = fields.get("prompt_wav")
+    request = Request(
         fields["text"],
-        folder / prompt_wav if prompt_wav else None,
-        voice or None,
-        prompt_text,
-        instruct,
-        mode,
-        _seed(fields.get("seed", 0)),
-        _speed(fields.get("speed", 1.0)),
-        _wav(fields),
+        voice=fields.get("voice") or None,
+        recording=folder / recording if recording else None,
+        transcript=fields.get("prompt_text") or None,
+        mode=fields.get("mode") or None,
+        instruct=fields.get("instruct"),
+        seed=fields.get("seed", 0),
+        speed=_speed(fields.get("speed", 1.0)),
+        frontend=frontend,
     )
-
-
-def _seed(seed: int) -> int:
-    if abs(seed) > _SEEDS:
-        raise CosyError("The seed is too large: use one of at most 18 digits.")
-    return seed
+    return Line(number, fields["key"], request, _wav(fields))
 
 
 def _speed(speed: int | float) -> float:
     try:
-        value = float(speed)
+        return float(speed)
     except OverflowError:
-        value = math.inf
-    check_speed(value)
-    return value
+        return math.inf
 
 
 def _wav(fields: dict[str, Any]) -> str:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -25,7 +24,6 @@ from cosy_jax.batch.stats import Stats
 from cosy_jax.batch.utterance import Part, Ready, SpokenPart
 from cosy_jax.llm.continuous import Batching
 from cosy_jax.synthesis.synthesizer import Synthesizer
-from cosy_jax.text.normalise import FrontendOptions
 
 Deliver = Callable[[Outcome, np.ndarray | None], None]
 
@@ -61,8 +59,6 @@ def run_batch(
     settings: Settings,
     stats: Stats,
     stop: threading.Event,
-    voices: Path,
-    frontend: FrontendOptions,
 ) -> None:
     """Speaks the lines and hands each to `deliver` when it is ready, all from one thread.
 
@@ -73,10 +69,10 @@ def run_batch(
     parts: Channel[Part] = Channel(settings.batching.rows, failed)
     spoken: Channel[SpokenPart] = Channel(settings.batching.rows, failed)
     ready: Channel[Ready] = Channel(settings.flow_rows, failed)
-    cache = VoiceCache(synthesizer, voices, stats)
+    cache = VoiceCache(synthesizer, stats)
     run_together(
         [
-            lambda: prepare(lines, synthesizer, cache, frontend, parts, ready, stop, stats),
+            lambda: prepare(lines, synthesizer, cache, parts, ready, stop, stats),
             lambda: decode(parts, spoken, synthesizer, settings.batching, stop, stats),
             lambda: render(spoken, ready, synthesizer, settings.flow_rows, stats),
             lambda: _deliver_all(ready, deliver, stats),

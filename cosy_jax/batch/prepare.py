@@ -4,6 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from cosy_jax.batch.channel import Channel
@@ -12,10 +13,9 @@ from cosy_jax.batch.results import Outcome
 from cosy_jax.batch.stats import Stats
 from cosy_jax.batch.utterance import Part, Ready, Utterance
 from cosy_jax.errors import CosyError
-from cosy_jax.synthesis.modes import Voice
-from cosy_jax.synthesis.synthesizer import Options, Synthesizer
-from cosy_jax.synthesis.voices import load_voice
-from cosy_jax.text.normalise import FrontendOptions
+from cosy_jax.synthesis.request import Request
+from cosy_jax.synthesis.synthesizer import Synthesizer
+from cosy_jax.synthesis.voice import Voice
 
 _VOICES = 1024  # voices kept; one of 10 s takes 160 KB
 
@@ -23,18 +23,19 @@ _VOICES = 1024  # voices kept; one of 10 s takes 160 KB
 class VoiceCache:
     """The voices that were used last, by recording or name. One that cannot be had is remembered too."""
 
-    def __init__(self, synthesizer: Synthesizer, folder: Path, stats: Stats) -> None:
-        self._synthesizer, self._folder, self._stats = synthesizer, folder, stats
+    def __init__(self, synthesizer: Synthesizer, stats: Stats) -> None:
+        self._synthesizer, self._stats = synthesizer, stats
         self._kept: OrderedDict[str | Path, Voice | CosyError] = OrderedDict()
 
-    def voice(self, line: Line) -> Voice:
-        """The voice of a line, a recording's with the line's own transcript; CosyError where it cannot be had."""
-        key = line.voice or line.prompt_wav
-        assert key is not None
+    def in_voice(self, request: Request) -> Request:
+        """The request in its voice, a recording's with the request's own transcript; CosyError where it cannot be
+        had."""
+        key = request.voice or request.recording
+        assert isinstance(key, str | Path)
         if key in self._kept:
             self._stats.prompt_hits += 1
         else:
-            self._kept[key] = self._load(line)
+            self._kept[key] = self._load(request)
             self._stats.prompts += 1
         self._kept.move_to_end(key)
         if len(self._kept) > _VOICES:
@@ -42,14 +43,11 @@ class VoiceCache:
         found = self._kept[key]
         if isinstance(found, CosyError):
             raise found
-        return found if line.voice else Voice(found.prompt, line.prompt_text)
+        return request.in_voice(found if request.voice else replace(found, transcript=request.transcript or ""))
 
-    def _load(self, line: Line) -> Voice | CosyError:
+    def _load(self, request: Request) -> Voice | CosyError:
         try:
-            if line.voice:
-                return load_voice(self._folder, line.voice)
-            assert line.prompt_wav is not None
-            return self._synthesizer.voice(line.prompt_wav)
+            return self._synthesizer.find_voice(request.voice, request.recording)
         except CosyError as error:
             return error
 
@@ -58,7 +56,6 @@ def prepare(
     lines: Iterator[Line],
     synthesizer: Synthesizer,
     voices: VoiceCache,
-    frontend: FrontendOptions,
     parts: Channel[Part],
     ready: Channel[Ready],
     stop: threading.Event,
@@ -69,7 +66,7 @@ def prepare(
         if stop.is_set():
             break
         start = time.perf_counter()
-        utterance = _utterance(line, synthesizer, voices, frontend)
+        utterance = _utterance(line, synthesizer, voices)
         seconds = time.perf_counter() - start
         stats.busy["prompt"] += seconds
         if isinstance(utterance, CosyError):
@@ -81,13 +78,10 @@ def prepare(
     parts.close()
 
 
-def _utterance(
-    line: Line, synthesizer: Synthesizer, voices: VoiceCache, frontend: FrontendOptions
-) -> Utterance | CosyError:
+def _utterance(line: Line, synthesizer: Synthesizer, voices: VoiceCache) -> Utterance | CosyError:
     try:
-        voice = voices.voice(line)
-        options = Options(line.mode, line.instruct, line.seed, line.speed, frontend=frontend)
-        requests = synthesizer.requests(line.text, voice, options)
+        request = voices.in_voice(line.request)
+        contexts = synthesizer.contexts(request)
     except CosyError as error:
         return error
-    return Utterance(line, voice, requests, len(synthesizer.tokenizer.encode(line.text)))
+    return Utterance(line, request.voice_at_hand, contexts, len(synthesizer.tokenizer.encode(request.whole_text)))

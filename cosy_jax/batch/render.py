@@ -53,7 +53,7 @@ class _Renderer:
                 if isinstance(mel, Exception):
                     self._fail(part.utterance, mel)
                     continue
-                mel = change_speed(mel, part.utterance.line.speed)
+                mel = change_speed(mel, part.utterance.line.request.speed)
                 spoken = MelPart(part.utterance, part.index, len(_tokens(part)), mel)
                 self._vocode(self.for_vocoder.add(self.synthesizer.mel_bucket(len(mel)), spoken))
 

@@ -7,8 +7,8 @@ import numpy as np
 from cosy_jax.audio.join import join_audio
 from cosy_jax.batch.manifest import Line
 from cosy_jax.batch.results import Outcome
-from cosy_jax.llm.context import Request
-from cosy_jax.synthesis.modes import Voice
+from cosy_jax.llm.context import Context
+from cosy_jax.synthesis.voice import Voice
 
 Ready = tuple[Outcome, np.ndarray | None]  # what became of a line, and its audio float32 (S,)
 
@@ -19,7 +19,7 @@ class Utterance:
 
     line: Line
     voice: Voice
-    requests: list[Request]
+    requests: list[Context]
     text_tokens: int
     begun: bool = False  # a part of it is being decoded, or was
     tokens: int = 0

@@ -1,12 +1,14 @@
 """The reader of a converted folder, which `conversions.convert` writes.
 
-config.json                     format version, storage type, sizes (`ModelConfig`), digests of the sources
+config.json                     format version, storage type, sizes (`ModelConfig`), digests of the sources and of
+                                these files
 llm.safetensors                 one file a stage; keys are the Linen parameter paths, joined by '/'
 llm.rl.safetensors              the reinforcement-learned language model, where the release has it
 flow.safetensors  hift.safetensors  speech_tokenizer.safetensors  speaker_encoder.safetensors
 tokenizer/                      vocab.json, merges.txt, tokenizer_config.json
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -25,7 +27,8 @@ from cosy_jax.nn.precision import FLOAT32, Precision
 
 FORMAT_VERSION = 1
 LLM_STAGES = ("llm", "llm.rl")
-STAGES = (*LLM_STAGES, "flow", "hift", "speech_tokenizer", "speaker_encoder")
+ENCODER_STAGES = ("speech_tokenizer", "speaker_encoder")
+STAGES = (*LLM_STAGES, "flow", "hift", *ENCODER_STAGES)
 _HALF_STAGES = frozenset({*LLM_STAGES, "flow"})
 _LISTED = 10
 
@@ -121,7 +124,7 @@ def load_config(folder: Path) -> ModelConfig:
 def _read_manifest(folder: Path) -> tuple[Path, dict[str, Any]]:
     path = Path(folder) / "config.json"
     if not path.is_file():
-        raise CosyError(f"{folder} is not a converted model (no config.json): run `cosy-jax convert` first.")
+        raise CosyError(f"{folder} is not a converted model (no config.json): convert it first.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["format_version"]
@@ -155,6 +158,24 @@ def describe(folder: Path) -> dict[str, Any]:
 def stage_path(folder: Path, stage: str) -> Path:
     """The weight file of a stage."""
     return Path(folder) / f"{stage}.safetensors"
+
+
+def encoders_digest(folder: Path) -> str:
+    """What a voice made with this folder's prompt encoders is told by: one SHA-256 of both files' own."""
+    digests = [file_digest(folder, stage) for stage in ENCODER_STAGES]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def file_digest(folder: Path, stage: str) -> str:
+    """SHA-256 of a stage's file, as config.json records it; folders of before that was done are read for it."""
+    path = stage_path(folder, stage)
+    recorded = _read_manifest(folder)[1].get("files", {}).get(path.name)
+    if recorded is not None:
+        return str(recorded["sha256"])
+    if not path.is_file():
+        raise CosyError(f"{path} is missing: convert the model again.")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def select_llm(folder: Path, choice: str = "auto") -> str:

@@ -2,7 +2,6 @@
 
 import argparse
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.batch_report import print_failures, print_summary, watch
@@ -66,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
     devices = local_devices(args.model_parallel)
-    synthesizer = Synthesizer(args.weights, args.llm, get_precision(args.dtype), devices)
+    synthesizer = Synthesizer(args.weights, args.llm, get_precision(args.dtype), devices, args.voices)
     status.print(f"language model: {synthesizer.llm}")
     stop = threading.Event()
     with Results(args.out, args.num_shards, args.shard_index) as results:
@@ -89,15 +88,14 @@ def _speak_all(
     from cosy_jax.batch.pipeline import Settings, run_batch
     from cosy_jax.batch.stats import Stats
     from cosy_jax.nn.compile_log import count_compilations
-    from cosy_jax.synthesis.voices import default_folder
 
     settings = Settings.default(args.slots, args.flow_rows, synthesizer.devices.data)
-    frontend, voices, stats = text_options(args), Path(args.voices or default_folder()), Stats()
+    stats = Stats()
     delivery = Delivery(results, stats, synthesizer.config.sample_rate)
-    lines = delivery.pending(read_manifest(args.manifest, args.num_shards, args.shard_index))
+    lines = delivery.pending(read_manifest(args.manifest, args.num_shards, args.shard_index, text_options(args)))
 
     def work() -> None:
-        run_batch(synthesizer, lines, delivery.deliver, settings, stats, stop, voices, frontend)
+        run_batch(synthesizer, lines, delivery.deliver, settings, stats, stop)
 
     with count_compilations() as compiled, two_interrupts(stop, lambda: _say_stopping(delivery.in_flight)):
         watch(work, stats, total)

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +21,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from cosy_jax.errors import CosyError
-
 if TYPE_CHECKING:
-    from cosy_jax.synthesis.modes import Voice
-    from cosy_jax.synthesis.synthesizer import Options
+    from cosy_jax.synthesis.request import Request
+    from cosy_jax.synthesis.synthesizer import Synthesizer
     from cosy_jax.text.normalise import FrontendOptions
 
 INTERRUPTED = 130  # exit status
+# Where an option has another name than the field of the request.
+_FLAGS = {"recording": "--prompt-wav", "transcript": "--prompt-text", "overwrite": "--force", "frontend": "--verbatim"}
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -81,14 +81,14 @@ def add_voices_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def add_voice_choice(parser: argparse.ArgumentParser) -> None:
-    """Options of every command that speaks in a voice; `saved_voice` reads them."""
+    """Options of every command that speaks in a voice; `voice_fields` reads them."""
     parser.add_argument("--prompt-wav", metavar="FILE", help="the voice: a recording of up to 30 s")
     parser.add_argument("--voice", metavar="NAME", help="in place of a recording: what `cosy-jax voice add` saved")
     add_voices_folder(parser)
 
 
 def add_mode_options(parser: argparse.ArgumentParser) -> None:
-    """Options of every command that speaks one text; `speaking_options` reads them."""
+    """Options of every command that speaks one text; `speaking_request` reads them."""
     parser.add_argument("--prompt-text", help="what is said in the recording; mode zero-shot needs it")
     parser.add_argument(
         "--mode",
@@ -124,32 +124,42 @@ def text_options(args: argparse.Namespace) -> "FrontendOptions":
     return FrontendOptions(enabled=not args.verbatim, language=args.language)
 
 
-def saved_voice(args: argparse.Namespace) -> "Voice | None":
-    """The voice that --voice names, None where --prompt-wav is to give it; CosyError unless it is one of the two."""
-    if (args.voice is None) == (args.prompt_wav is None):
-        raise CosyError("Say in which voice to speak: give either --prompt-wav FILE or --voice NAME.")
-    if args.voice is None:
-        return None
-    from cosy_jax.synthesis.voices import default_folder, load_voice
-
-    return load_voice(args.voices or default_folder(), args.voice)
+def voice_fields(args: argparse.Namespace) -> dict[str, Any]:
+    """Those fields of a request that the options of `add_voice_choice` give."""
+    return {"voice": args.voice, "recording": args.prompt_wav}
 
 
-def speaking_options(args: argparse.Namespace, voice: "Voice | None") -> "Options":
-    """What the options of `add_mode_options` and `add_text_options` ask for; CosyError where they do not fit together,
-    before anything is loaded. `voice` is the saved one, if any."""
-    from cosy_jax.synthesis.modes import check_mode
-    from cosy_jax.synthesis.synthesizer import Options
+def speaking_request(args: argparse.Namespace, text: "str | Iterable[str]", speed: float = 1.0) -> "Request":
+    """What the options of `add_voice_choice`, `add_mode_options` and `add_text_options` ask for; CosyError where they
+    do not fit together, before anything is loaded."""
+    from cosy_jax.synthesis.request import Request
+
+    asked = isinstance(text, str) or args.verbatim or args.language
+    return Request(
+        text,
+        **voice_fields(args),
+        transcript=args.prompt_text,
+        mode=args.mode,
+        instruct=args.instruct,
+        seed=args.seed,
+        speed=speed,
+        frontend=text_options(args) if asked else None,
+    )
+
+
+def resolved(synthesizer: "Synthesizer", request: "Request") -> "Request":
+    """The request with its voice at hand; says what is put in front of its transcript."""
     from cosy_jax.text.check import with_prefix
 
-    if voice and args.prompt_text is not None:
-        raise CosyError("A saved voice brings its transcript: leave --prompt-text out, or add the voice again with it.")
-    mode = args.mode or ("zero-shot" if args.instruct is None else "instruct")
-    transcript = voice.transcript if voice else args.prompt_text or ""
-    check_mode(mode, transcript, args.instruct or "")
-    if mode == "zero-shot" and with_prefix(transcript)[1]:
+    found = synthesizer.resolve(request)
+    if found.way == "zero-shot" and with_prefix(found.voice_at_hand.transcript)[1]:
         status.print("prompt text: put 'You are a helpful assistant.<|endofprompt|>' in front", markup=False)
-    return Options(mode=mode, instruct=args.instruct or "", seed=args.seed, frontend=text_options(args))
+    return found
+
+
+def flag(field: str) -> str:
+    """The option that gives a field of a request."""
+    return _FLAGS.get(field) or f"--{field.replace('_', '-')}"
 
 
 def start_jax(args: argparse.Namespace) -> None:
@@ -163,10 +173,15 @@ def start_jax(args: argparse.Namespace) -> None:
     from cosy_jax.text.normalise import NoWetextWarning
 
     warnings.simplefilter("ignore", NoWetextWarning)  # commands that read text say it in a sentence of their own
+    warnings.showwarning = _say_warning
     if args.compile_cache != "off":
         jax.config.update("jax_compilation_cache_dir", args.compile_cache)
         # The smallest programs too: a second run is to compile nothing at all.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+
+def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    status.print(f"warning: {message}", markup=False, soft_wrap=True)
 
 
 def say_interrupted() -> None:

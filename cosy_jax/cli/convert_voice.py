@@ -8,16 +8,15 @@ from cosy_jax.cli.common import (
     add_runtime_options,
     add_speed_option,
     add_voice_choice,
-    saved_voice,
     start_jax,
+    voice_fields,
 )
-from cosy_jax.cli.report import OnStage, produce
+from cosy_jax.cli.report import produce
 
 if TYPE_CHECKING:
-    from cosy_jax.synthesis.synthesizer import Speech
+    from cosy_jax.synthesis.speech import OnStage, Speech
 
 _EXAMPLE = "cosy-jax convert-voice --weights weights/tiny --source speech.wav --prompt-wav voice.wav --out new.wav"
-_STAGES = ("prompt", "speech tokens", "flow", "vocoder")
 
 
 def add_parser(commands: Any) -> None:
@@ -37,15 +36,19 @@ def run(args: argparse.Namespace) -> int:
     check_writable(args.out)
     check_suffix(args.out)
     start_jax(args)
+    from cosy_jax.audio.speed import check_speed
     from cosy_jax.nn.precision import get_precision
-    from cosy_jax.synthesis.synthesizer import Options, Synthesizer
+    from cosy_jax.synthesis.request import check_voice_choice
+    from cosy_jax.synthesis.stage import Stage
+    from cosy_jax.synthesis.synthesizer import Synthesizer
 
-    voice, options = saved_voice(args), Options(speed=args.speed)
-    synthesizer = Synthesizer(args.weights, precision=get_precision(args.dtype))
+    check_speed(args.speed)
+    check_voice_choice(**voice_fields(args))
+    synthesizer = Synthesizer(args.weights, precision=get_precision(args.dtype), voices=args.voices)
 
-    def work(on_stage: OnStage) -> "Speech":
-        chosen = voice or synthesizer.voice(args.prompt_wav)
-        return synthesizer.convert_voice(args.source, chosen, options, on_stage)
+    def work(on_stage: "OnStage") -> "Speech":
+        voice = synthesizer.find_voice(**voice_fields(args))
+        return synthesizer.convert_voice(args.source, voice, args.speed, on_stage)
 
-    produce(args, _STAGES, work)
+    produce(args, (Stage.PROMPT, Stage.SPEECH_TOKENS, Stage.FLOW, Stage.VOCODER), work)
     return 0

@@ -5,7 +5,7 @@ import os
 import sys
 
 from cosy_jax.cli import batch, compare, convert, convert_voice, export, info, init, parity, synthesize, tokens, voice
-from cosy_jax.cli.common import INTERRUPTED, say_interrupted
+from cosy_jax.cli.common import INTERRUPTED, flag, say_interrupted
 from cosy_jax.errors import CosyError
 
 BAD_INPUT = 2
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.run(args)
     except CosyError as error:
-        print(f"cosy-jax: {error}", file=sys.stderr)
+        print(f"cosy-jax: {error.naming(flag)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         say_interrupted()

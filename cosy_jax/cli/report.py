@@ -11,12 +11,11 @@ from cosy_jax.cli.common import console, progress_bar
 
 if TYPE_CHECKING:
     from cosy_jax.nn.compile_log import CompileCount
-    from cosy_jax.synthesis.synthesizer import Speech
+    from cosy_jax.synthesis.speech import OnStage, Speech
+    from cosy_jax.synthesis.stage import Stage
 
-OnStage = Callable[[str], None]
 
-
-def produce(args: argparse.Namespace, stages: Sequence[str], work: "Callable[[OnStage], Speech]") -> "Speech":
+def produce(args: argparse.Namespace, stages: "Sequence[Stage]", work: "Callable[[OnStage], Speech]") -> "Speech":
     """The speech that `work` makes, once it is in the file --out and the report is printed.
 
     The first of the `stages` is running when `work` starts; `work` calls its argument with the names of the others.
@@ -28,9 +27,10 @@ def produce(args: argparse.Namespace, stages: Sequence[str], work: "Callable[[On
     with count_compilations() as compiled, progress_bar() as bar:
         task = bar.add_task(stages[0], total=len(stages))
         speech = work(lambda stage: bar.update(task, description=stage, completed=stages.index(stage)))
-    first = time.perf_counter() - start - sum(speech.seconds.values())
+    first = time.perf_counter() - start - sum(speech.seconds[stage] for stage in stages[1:])
     write_audio(args.out, speech.audio, speech.sample_rate)
-    seconds = {stages[0]: first, **speech.seconds, "all": time.perf_counter() - start}
+    seconds = {str(stage): speech.seconds[stage] for stage in stages[1:]}
+    seconds = {str(stages[0]): first} | seconds | {"all": time.perf_counter() - start}
     _print_report(args.out, speech, seconds, compiled)
     return speech
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cosy_jax.cli.common import progress_bar, status
@@ -11,16 +11,16 @@ from cosy_jax.cli.common import progress_bar, status
 if TYPE_CHECKING:
     import numpy as np
 
-    from cosy_jax.synthesis.modes import Voice
-    from cosy_jax.synthesis.synthesizer import Options, Synthesizer
+    from cosy_jax.synthesis.request import Request, StreamOptions
+    from cosy_jax.synthesis.synthesizer import Synthesizer
 
 
-def speak_stream(args: argparse.Namespace, synthesizer: "Synthesizer", voice: "Voice", options: "Options") -> None:
-    """Speak --text, or standard input line by line as it comes where that is "-", into --out, raw PCM to standard
-    output where that is "-"."""
+def speak_stream(
+    args: argparse.Namespace, synthesizer: "Synthesizer", request: "Request", options: "StreamOptions"
+) -> None:
+    """Speak a request into --out, raw PCM to standard output where that is "-"."""
     from cosy_jax.audio.write import write_pcm, write_pieces
 
-    text: str | Iterable[str] = sys.stdin if args.text == "-" else args.text
     start = time.perf_counter()
     arrivals: list[tuple[float, float]] = []
     rate = synthesizer.config.sample_rate
@@ -28,7 +28,7 @@ def speak_stream(args: argparse.Namespace, synthesizer: "Synthesizer", voice: "V
         task = bar.add_task("streaming", total=None)
 
         def watched() -> "Iterator[np.ndarray]":
-            for piece in synthesizer.stream(text, voice, options):
+            for piece in synthesizer.stream(request, options):
                 arrivals.append((time.perf_counter() - start, len(piece) / rate))
                 bar.update(task, description=f"{sum(seconds for _, seconds in arrivals):.1f} s of audio")
                 yield piece

@@ -1,7 +1,7 @@
 """`cosy-jax synthesize`: a text and a recorded voice in, a wav out."""
 
 import argparse
-from dataclasses import replace
+import sys
 from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.common import (
@@ -12,22 +12,21 @@ from cosy_jax.cli.common import (
     add_speed_option,
     add_text_options,
     add_voice_choice,
-    saved_voice,
-    speaking_options,
+    resolved,
+    speaking_request,
     start_jax,
     status,
 )
-from cosy_jax.cli.report import OnStage, produce
+from cosy_jax.cli.report import produce
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
-    from cosy_jax.synthesis.modes import Voice
-    from cosy_jax.synthesis.synthesizer import Options, Speech
+    from cosy_jax.synthesis.request import Request, StreamOptions
+    from cosy_jax.synthesis.speech import OnStage, Speech
 
 _EXAMPLE = """cosy-jax synthesize --weights weights/tiny --text "Good morning." \\
       --prompt-wav voice.wav --prompt-text "What is said in voice.wav." --out morning.wav
   cosy-jax synthesize --weights weights/tiny --text "Good morning." --voice anna --instruct "Whisper." --out w.wav"""
-_STAGES = ("prompt", "language model", "flow", "vocoder")
 
 
 def add_parser(commands: Any) -> None:
@@ -51,7 +50,6 @@ def _add_stream_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stream", action="store_true", help="write audio as it comes")
     parser.add_argument(
         "--solver",
-        default="cached",
         choices=("cached", "exact"),
         help="of a stream: keep what was computed, or solve all anew for each piece as the reference (default: cached)",
     )
@@ -65,30 +63,28 @@ def run(args: argparse.Namespace) -> int:
     start_jax(args)
     from cosy_jax.cli.stream import speak_stream
     from cosy_jax.nn.precision import get_precision
+    from cosy_jax.synthesis.stage import Stage
     from cosy_jax.synthesis.synthesizer import Synthesizer
-    from cosy_jax.text.check import check_text
 
-    if args.text != "-":
-        check_text(args.text)
-    voice = saved_voice(args)
-    options = _options(args, voice)
-    synthesizer = Synthesizer(args.weights, llm=args.llm, precision=get_precision(args.dtype))
+    request = speaking_request(args, sys.stdin if args.text == "-" else args.text, args.speed)
+    streaming = _stream_options(args, request)
+    synthesizer = Synthesizer(args.weights, args.llm, get_precision(args.dtype), voices=args.voices)
     status.print(f"language model: {synthesizer.llm}")
 
-    def encode() -> "Voice":
-        chosen = voice or synthesizer.voice(args.prompt_wav, args.prompt_text or "")
+    def encoded() -> "Request":
+        found = resolved(synthesizer, request)
         # One utterance needs them no more, and they are a third of the released weights.
         synthesizer.release("speech_tokenizer", "speaker_encoder")
-        return chosen
+        return found
 
-    if args.stream:
-        speak_stream(args, synthesizer, encode(), options)
+    if streaming is not None:
+        speak_stream(args, synthesizer, encoded(), streaming)
         return 0
 
-    def work(on_stage: OnStage) -> "Speech":
-        return synthesizer.speak(args.text, encode(), options, on_stage)
+    def work(on_stage: "OnStage") -> "Speech":
+        return synthesizer.speak(encoded(), on_stage)
 
-    speech = produce(args, _STAGES, work)
+    speech = produce(args, (Stage.PROMPT, Stage.LANGUAGE_MODEL, Stage.FLOW, Stage.VOCODER), work)
     if args.plot:
         from cosy_jax.synthesis.plot import plot_speech
 
@@ -112,8 +108,15 @@ def _check_outputs(args: argparse.Namespace) -> None:
         check_writable(args.plot)
 
 
-def _options(args: argparse.Namespace, voice: "Voice | None") -> "Options":
-    """What the arguments ask for; CosyError where they do not fit together, before anything is loaded."""
-    if args.stream and args.speed != 1:
-        raise CosyError("A stream cannot change the speed: leave --speed out, or do not stream.")
-    return replace(speaking_options(args, voice), speed=args.speed, solver=args.solver, left_chunks=args.left_chunks)
+def _stream_options(args: argparse.Namespace, request: "Request") -> "StreamOptions | None":
+    """How to stream, None where not asked to; CosyError for options of the other way."""
+    from cosy_jax.synthesis.request import StreamOptions
+
+    given = {"solver": args.solver, "left_chunks": args.left_chunks}
+    given = {name: value for name, value in given.items() if value is not None}
+    if args.stream:
+        request.check_streamable()
+        return StreamOptions(**given)
+    if given:
+        raise CosyError("Only a stream has a solver and looks back: add --stream, or leave it out.", *given)
+    return None

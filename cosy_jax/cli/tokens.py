@@ -12,8 +12,8 @@ from cosy_jax.cli.common import (
     add_text_options,
     add_voice_choice,
     progress_bar,
-    saved_voice,
-    speaking_options,
+    resolved,
+    speaking_request,
     start_jax,
     status,
 )
@@ -76,14 +76,10 @@ def _of_dumps(args: argparse.Namespace) -> Iterator[str]:
 
 def _of_text(args: argparse.Namespace) -> Iterator[str]:
     from cosy_jax.parity.report.tokens import report_text
-    from cosy_jax.text.check import check_text
 
-    check_text(args.text)
-    voice = saved_voice(args)
-    options = speaking_options(args, voice)
+    request = speaking_request(args, args.text)
     synthesizer = _load(args, "auto")
-    voice = voice or synthesizer.voice(args.prompt_wav, args.prompt_text or "")
-    return report_text(synthesizer, args.text, voice, options)
+    return report_text(synthesizer, resolved(synthesizer, request))
 
 
 def _load(args: argparse.Namespace, llm: str) -> "Synthesizer":
@@ -91,6 +87,6 @@ def _load(args: argparse.Namespace, llm: str) -> "Synthesizer":
     from cosy_jax.nn.precision import get_precision
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
-    synthesizer = Synthesizer(args.weights, llm=args.llm or llm, precision=get_precision(args.dtype))
+    synthesizer = Synthesizer(args.weights, args.llm or llm, get_precision(args.dtype), voices=args.voices)
     status.print(f"language model: {synthesizer.llm}")
     return synthesizer

@@ -53,7 +53,7 @@ def run_add(args: argparse.Namespace) -> int:
     with progress_bar() as bar:
         bar.add_task("prompt", total=None)
         voice = synthesizer.voice(args.prompt_wav, args.prompt_text)
-    save_voice(folder, args.name, voice, args.force, Path(args.prompt_wav).name)
+    save_voice(folder, args.name, voice, synthesizer.config, args.force, Path(args.prompt_wav).name)
     _show(inspect_voice(folder, args.name))
     return 0
 

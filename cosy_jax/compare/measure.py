@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cosy_jax.audio.read import Audio, load_audio
+from cosy_jax.audio.read import Waveform, load_audio
 from cosy_jax.audio.resample import resample
 from cosy_jax.compare.align import Alignment, align
 from cosy_jax.compare.level import Level, measure_level
@@ -69,7 +69,7 @@ def compare_files(paths: Sequence[str], on_file: Callable[[str], None]) -> list[
     return results
 
 
-def read(path: str) -> Audio:
+def read(path: str) -> Waveform:
     """The channels averaged, float32 (S,), and the rate in Hz."""
     samples, rate = load_audio(path, max_seconds=None)
     if len(samples) < _MIN_SECONDS * rate:

@@ -15,27 +15,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cosy_jax.config import LLMConfig, SamplingConfig
+from cosy_jax.config import LLMConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.llm.decode import DecodeState, Limits, RasSampler, append, empty, resize
-from cosy_jax.llm.qwen2 import init_cache
+from cosy_jax.llm.decode import append
+from cosy_jax.llm.policy import DecodePolicy
 from cosy_jax.llm.silence import cap_blocks
+from cosy_jax.llm.state import DecodeState, Limits, empty, resize
 from cosy_jax.llm.stream import BlockDecoder, check_block, is_done
 from cosy_jax.nn import buckets
-from cosy_jax.nn.precision import FLOAT32, Precision
 
 TEXT_TURN, SPEECH_TURN = 5, 15
 # A row's length is not known while its text arrives: its cache starts at the smallest of these that holds the prompt
 # and is copied into the next one when full. One more program of each kind is compiled for each size that is reached.
 SLOTS = (512, 1024, 2048, 4096, 8192)
-APPENDED = (8, 32, *buckets.LM_PROMPT)
+APPENDED = (8, 32, *buckets.LM_CONTEXT)
 _NO_LIMIT = np.iinfo(np.int32).max
 
 Ids = tuple[tuple[int, bool], ...]  # each with whether it is a text id
 
 
 @dataclass(frozen=True)
-class BistreamPrompt:
+class BistreamContext:
     """What comes before the text: ids of the prompt text, end_of_prompt among them, and speech ids int (L,)."""
 
     text_ids: Sequence[int]
@@ -59,64 +59,53 @@ class Layout:
 def bistream_tokens(
     params: dict,
     text: Iterable[Sequence[int]],
-    prompt: BistreamPrompt,
+    context: BistreamContext,
     key: jax.Array,
-    *,
-    config: LLMConfig,
-    sampling: SamplingConfig,
-    precision: Precision = FLOAT32,
+    policy: DecodePolicy,
     block: int = SPEECH_TURN,
-    reference_slips: bool = False,
 ) -> Iterator[list[int]]:
     """Yields speech ids, silence capped, in blocks of at most `block`, as soon as the text so far allows.
 
     `text` yields pieces of the text to speak, as ids; how it is cut into pieces does not change the speech ids. What
     it raises passes through, after the ids before. Arguments and errors are otherwise those of `bistream_blocks`.
     """
-    decoder = BlockDecoder(params, key, config, RasSampler(sampling), precision)
     # Id by id, as the reference's front end hands them on.
     singly = ([i] for piece in text for i in piece)
-    return cap_blocks(bistream_blocks(decoder, singly, prompt, sampling, block, reference_slips))
+    return cap_blocks(bistream_blocks(BlockDecoder(params, key, policy), singly, context, block))
 
 
 def bistream_blocks(
-    decoder: BlockDecoder,
-    text: Iterable[Sequence[int]],
-    prompt: BistreamPrompt,
-    sampling: SamplingConfig,
-    block: int = SPEECH_TURN,
-    reference_slips: bool = False,
+    decoder: BlockDecoder, text: Iterable[Sequence[int]], context: BistreamContext, block: int = SPEECH_TURN
 ) -> Iterator[list[int]]:
-    """`bistream_tokens` with any sampler and without the cap on silence; each piece of text allows one turn of speech
-    at most, as in the reference, so that the cut into pieces matters.
+    """`bistream_tokens` without the cap on silence; each piece of text allows one turn of speech at most, as in the
+    reference, so that the cut into pieces matters.
 
     Stop ids are masked until the text has ended; all speech is at most sampling.max_ratio ids a text id (the
-    reference bounds neither). `reference_slips` does three things as the reference does, which leave the layout of
-    the training: without prompt speech the first turn of speech comes before any text; when the text ends, the ids
-    run last are run once more; and prompt speech still waiting then is dropped.
+    reference bounds neither). The policy's `reference_slips` does three things as the reference does, which leave the
+    layout of the training: without prompt speech the first turn of speech comes before any text; when the text ends,
+    the ids run last are run once more; and prompt speech still waiting then is dropped.
 
     Raises CosyError: at the call, for a prompt text without end_of_prompt and a block size below 1; while iterating,
     for an empty text, a text id outside the vocabulary, and a row longer than the largest cache.
     """
     check_block(block)
-    layout = begin(prompt, decoder.config, reference_slips)
-    return _speak(decoder, text, layout, sampling, block, reference_slips)
+    return _speak(decoder, text, begin(context, decoder.policy), block)
 
 
-def begin(prompt: BistreamPrompt, config: LLMConfig, reference_slips: bool) -> Layout:
+def begin(context: BistreamContext, policy: DecodePolicy) -> Layout:
     """The row before any text arrived; CosyError where the prompt text lacks its end."""
-    ids = tuple(prompt.text_ids)
-    if prompt.end_of_prompt not in ids:
+    ids = tuple(context.text_ids)
+    if context.end_of_prompt not in ids:
         raise CosyError("The prompt text lacks <|endofprompt|>, without which the model repeats it: add it.")
-    _check_ids(ids, config)
-    cut = ids.index(prompt.end_of_prompt) + 1
-    speech = tuple(int(i) for i in prompt.speech_ids)
+    _check_ids(ids, policy.config)
+    cut = ids.index(context.end_of_prompt) + 1
+    speech = tuple(int(i) for i in context.speech_ids)
     return Layout(
-        pending=((config.sos_id, False), *_as_text(ids[:cut])),
+        pending=((policy.config.sos_id, False), *_as_text(ids[:cut])),
         text=ids[cut:],
         speech=speech,
         until_fill=SPEECH_TURN - len(speech) % SPEECH_TURN,
-        owes_text=not speech and not reference_slips,
+        owes_text=not speech and not policy.reference_slips,
     )
 
 
@@ -143,10 +132,10 @@ def after_turn(layout: Layout, ids: list[int]) -> Layout:
     return replace(layout, pending=(), last=last, until_fill=SPEECH_TURN, owes_text=True, filled=True)
 
 
-def finish(layout: Layout, config: LLMConfig, reference_slips: bool) -> Layout:
+def finish(layout: Layout, policy: DecodePolicy) -> Layout:
     """The layout with all pending that comes before the last speech ids, once the text has ended."""
-    before, behind = (layout.last, ()) if reference_slips else ((), layout.speech)
-    rest: Ids = (*_as_text(layout.text), (config.task_id, False), *((i, False) for i in behind))
+    before, behind = (layout.last, ()) if policy.reference_slips else ((), layout.speech)
+    rest: Ids = (*_as_text(layout.text), (policy.config.task_id, False), *((i, False) for i in behind))
     return replace(layout, pending=(*before, *layout.pending, *rest), text=(), speech=())
 
 
@@ -166,21 +155,12 @@ def _check_ids(ids: Iterable[int], config: LLMConfig) -> None:
             raise CosyError(f"Text id {i} is outside the vocabulary of {config.text_vocab_size}: use its tokenizer.")
 
 
-def _speak(
-    decoder: BlockDecoder,
-    text: Iterable[Sequence[int]],
-    layout: Layout,
-    sampling: SamplingConfig,
-    block: int,
-    reference_slips: bool,
-) -> Iterator[list[int]]:
-    config = decoder.config
-    slots = SLOTS[0]
-    cache = init_cache(config, 1, slots, decoder.precision)
-    state = empty(cache, config.speech_vocab_size, sampling.window, slots)
+def _speak(decoder: BlockDecoder, text: Iterable[Sequence[int]], layout: Layout, block: int) -> Iterator[list[int]]:
+    policy, slots = decoder.policy, SLOTS[0]
+    state = empty(policy, policy.cache(1, slots), slots)
     text_ids = spoken = 0
     for piece in text:
-        _check_ids(piece, config)
+        _check_ids(piece, policy.config)
         text_ids += len(piece)
         layout = take(layout, piece)
         if (turn := next_turn(layout)) is None:
@@ -191,8 +171,8 @@ def _speak(
         spoken += len(ids)
     if not text_ids:
         raise CosyError("The text to speak is empty: pass at least one word.")
-    state = _run_pending(decoder, state, finish(layout, config, reference_slips))
-    most = int(text_ids * sampling.max_ratio) - spoken
+    state = _run_pending(decoder, state, finish(layout, policy))
+    most = int(text_ids * policy.sampling.max_ratio) - spoken
     yield from _draw_turn(decoder, state, _limits(False), most, block)
 
 
@@ -229,8 +209,7 @@ def _run_pending(decoder: BlockDecoder, state: DecodeState, layout: Layout) -> D
         jnp.asarray(is_text),
         jnp.asarray(np.asarray([length], np.int32)),
         jnp.asarray(np.asarray([layout.filled])),
-        config=decoder.config,
-        precision=decoder.precision,
+        policy=decoder.policy,
     )
 
 

@@ -1,7 +1,7 @@
 """Continuous batching: a fixed number of rows is decoded at a time, and a row that ends makes room for the next one.
 
-B rows, R rows started at a time, T prompt positions, S cache slots, N ids a row. Between two blocks of the compiled
-loop the host takes finished rows out and puts prompts in. What is run when depends on the jobs alone, never on timing:
+B rows, R rows started at a time, T context positions, S cache slots, N ids a row. Between two blocks of the compiled
+loop the host takes finished rows out and puts others in. What is run when depends on the jobs alone, never on timing:
 the same jobs compile the same programs.
 """
 
@@ -14,19 +14,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cosy_jax.config import LLMConfig, SamplingConfig
-from cosy_jax.llm.context import Request, pad_prompts
-from cosy_jax.llm.decode import DecodeState, Limits, RasSampler, advance, empty, insert, resize, start
-from cosy_jax.llm.qwen2 import init_cache
+from cosy_jax.llm.context import Context, pad_contexts
+from cosy_jax.llm.decode import advance, start
+from cosy_jax.llm.policy import DecodePolicy
+from cosy_jax.llm.state import DecodeState, Limits, empty, insert, resize
 from cosy_jax.nn import buckets
-from cosy_jax.nn.precision import FLOAT32, Precision
 
 
 @dataclass(frozen=True)
 class Job:
-    """A request and a `tag` that comes back with its result."""
+    """A context to continue and a `tag` that comes back with its result."""
 
-    request: Request
+    context: Context
     tag: Any = None
 
 
@@ -63,10 +62,8 @@ class ContinuousDecoder:
     """What stays the same from job to job. `place` puts an array whose first axis is B or R on the devices."""
 
     params: dict
-    config: LLMConfig
-    sampling: SamplingConfig
+    policy: DecodePolicy
     batching: Batching
-    precision: Precision = FLOAT32
     place: Callable[[Any], Any] = lambda tree: tree
 
     def run(self, jobs: Iterable[Job], on_block: Callable[[Block], None] = lambda block: None) -> Iterator[Decoded]:
@@ -87,20 +84,16 @@ class ContinuousDecoder:
 
     def _empty_state(self) -> DecodeState:
         rows, slots = self.batching.rows, buckets.LM_SLOTS[0]
-        state = empty(
-            init_cache(self.config, rows, slots, self.precision),
-            self.config.speech_vocab_size,
-            self.sampling.window,
-            buckets.LM_NEW[-1],  # ids are small: one width for all costs less than a program for each
-        )
+        # Ids are small: one width for all costs less than a program for each.
+        state = empty(self.policy, self.policy.cache(rows, slots), buckets.LM_NEW[-1])
         state = dataclasses.replace(state, done=jnp.ones(rows, bool))  # nobody sits anywhere yet
         return self.place(jax.tree.map(jnp.copy, state))  # donated later: no two leaves may share a buffer
 
     def _fill(self, state: DecodeState, board: "_Board", source: Iterator[Job]) -> DecodeState:
-        """Jobs from `source` started in the free rows, those of one prompt bucket together."""
+        """Jobs from `source` started in the free rows, those of one bucket together."""
         groups: dict[int, list[tuple[int, Job]]] = {}
         for index, job in zip(board.free(), source, strict=False):
-            size = job.request.prompt_bucket()
+            size = job.context.bucket()
             groups.setdefault(size, []).append((index, job))
             board.seat(index, job)
         for size, group in groups.items():
@@ -111,16 +104,9 @@ class ContinuousDecoder:
     def _start(self, state: DecodeState, group: list[tuple[int, Job]], size: int) -> DecodeState:
         state = _resize(state, max(size, state.cache[0].key.shape[2]))
         count = self.batching.started
-        prompts = pad_prompts([job.request for _, job in group], size, count)
-        started = start(
-            self.params,
-            self.place(init_cache(self.config, count, size, self.precision)),
-            self.place(prompts),
-            config=self.config,
-            window=self.sampling.window,
-            bucket=1,
-            precision=self.precision,
-        )
+        contexts = pad_contexts([job.context for _, job in group], size, count)
+        cache = self.place(self.policy.cache(count, size))
+        started = start(self.params, cache, self.place(contexts), policy=self.policy, bucket=1)
         nowhere = [self.batching.rows] * (count - len(group))
         return insert(state, started, np.asarray([index for index, _ in group] + nowhere, np.int32))
 
@@ -138,11 +124,9 @@ class ContinuousDecoder:
             state,
             self.place(limits),
             keys,
+            policy=self.policy,
             steps=np.int32(self.batching.block),
             until_done=np.int32(min(self.batching.rows, idle + self.batching.refill)),
-            config=self.config,
-            sampler=RasSampler(self.sampling),
-            precision=self.precision,
         )
 
 
@@ -176,10 +160,10 @@ class _Board:
         return np.flatnonzero(~self.taken).tolist()
 
     def seat(self, index: int, job: Job) -> None:
-        request, self.jobs[index] = job.request, job
-        self.keys[index] = np.asarray(jax.random.key_data(request.key))
-        self.min_new[index], self.max_new[index] = request.min_new, request.max_new
-        self.position[index], self.step[index] = len(request.row.ids), 0
+        context, self.jobs[index] = job.context, job
+        self.keys[index] = np.asarray(jax.random.key_data(context.key))
+        self.min_new[index], self.max_new[index] = context.min_new, context.max_new
+        self.position[index], self.step[index] = len(context.row.ids), 0
 
     def read(self, state: DecodeState) -> None:
         self.position, self.step, self.done = map(np.array, jax.device_get((state.position, state.step, state.done)))

@@ -4,7 +4,8 @@ B batch, V speech vocabulary, K nucleus candidates, W window of recent ids. A dr
 the exponential race, so recorded q replays a run id by id.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -36,14 +37,14 @@ def _exponential(key: jax.Array, size: int) -> jax.Array:
     return -jnp.log(jax.random.uniform(key, (size,), minval=jnp.finfo(jnp.float32).tiny))
 
 
-def mask_stop_ids(logits: jax.Array, too_short: jax.Array, config: LLMConfig, reference_slip: bool) -> jax.Array:
+def mask_stop_ids(logits: jax.Array, too_short: jax.Array, config: LLMConfig, reference_slips: bool) -> jax.Array:
     """Logits (B, V) with the stop ids at -inf in rows that are too short (B,) to stop.
 
     The reference masks only the first control id (sos, 6561) although the end id is 6562, so it can stop early;
-    `reference_slip` does as it does.
+    `reference_slips` does as it does.
     """
     ids = jnp.arange(logits.shape[-1])
-    stop = ids == config.sos_id if reference_slip else ids >= config.speech_token_size
+    stop = ids == config.sos_id if reference_slips else ids >= config.speech_token_size
     return jnp.where(too_short[:, None] & stop, -jnp.inf, logits)
 
 
@@ -67,3 +68,31 @@ def ras_sample(
     banned = jnp.where(jnp.arange(logits.shape[-1]) == drawn, -jnp.inf, logits)
     second = jnp.argmax(jax.nn.softmax(banned, axis=-1) / noise.full, axis=-1)
     return jnp.where(fall_back, second, drawn[:, 0]).astype(jnp.int32), fall_back
+
+
+class Sampler(Protocol):
+    """Draws one id a row; frozen and hashable, since it is part of a static argument of the compiled loop.
+
+    `sampling` holds the window of recent ids that it is given, and the length rules of the run."""
+
+    @property
+    def sampling(self) -> SamplingConfig: ...
+
+    def __call__(
+        self, logits: jax.Array, recent: jax.Array, keys: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Masked logits (B, V), recent ids (B, W), one key a row (B,), draws so far (B,) -> ids int32 (B,) and whether
+        the row was drawn twice (B,)."""
+
+
+@dataclass(frozen=True)
+class RasSampler:
+    """Repetition-aware sampling with the noise of each row's key."""
+
+    sampling: SamplingConfig
+
+    def __call__(
+        self, logits: jax.Array, recent: jax.Array, keys: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        noise = draw_noise(keys, step, self.sampling.top_k, logits.shape[-1])
+        return ras_sample(logits, recent, noise, self.sampling)

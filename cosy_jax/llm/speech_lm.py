@@ -1,7 +1,7 @@
 """The speech language model: text and speech embeddings around the Qwen2 backbone (reference: CosyVoice3LM).
 
-B batch, T positions, D model, V speech vocabulary. A prompt is one row of ids with a flag that says of each id
-whether it is a text id or a speech id.
+B batch, T positions, D model, V speech vocabulary. What the model continues, its context, is one row of ids with a flag
+that says of each id whether it is a text id or a speech id.
 """
 
 from typing import NamedTuple
@@ -24,8 +24,8 @@ class TokenRow(NamedTuple):
     is_text: np.ndarray
 
 
-def prompt_row(text_ids: list[int], speech_ids: np.ndarray, config: LLMConfig) -> TokenRow:
-    """The prompt layout of the reference: [sos, text, task, prompt speech]; text is prompt text then text to speak."""
+def context_row(text_ids: list[int], speech_ids: np.ndarray, config: LLMConfig) -> TokenRow:
+    """The layout of the reference: [sos, text, task, prompt speech]; text is prompt text then text to speak."""
     ids = [config.sos_id, *text_ids, config.task_id, *(int(i) for i in speech_ids)]
     is_text = np.zeros(len(ids), bool)
     is_text[1 : 1 + len(text_ids)] = True
@@ -50,7 +50,7 @@ class SpeechLM(nn.Module):
         return jnp.where(is_text[..., None], self.text_embedding(ids), self.speech_embedding(ids))
 
     def prefill(self, ids: jax.Array, is_text: jax.Array, lengths: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        """Run right-padded prompts (B, T) into an empty cache; logits float32 (B, V) after each row's last id."""
+        """Run right-padded contexts (B, T) into an empty cache; logits float32 (B, V) after each row's last id."""
         hidden, cache = self.hidden(ids, is_text, cache)
         last = jnp.take_along_axis(hidden, (lengths - 1)[:, None, None], axis=1)
         return self.speech_head(last)[:, 0], cache
@@ -60,6 +60,15 @@ class SpeechLM(nn.Module):
         x = self.speech_embedding(ids)[:, None]
         hidden, cache = self.backbone(x, positions[:, None], cache, prefill=False)
         return self.speech_head(hidden)[:, 0], cache
+
+    def append(
+        self, ids: jax.Array, is_text: jax.Array, lengths: jax.Array, start: jax.Array, cache: Cache
+    ) -> tuple[jax.Array, Cache]:
+        """Run ids (B, T), right-padded, at positions start (B,) and on; logits float32 (B, V) after each row's last."""
+        positions = start[:, None] + jnp.arange(ids.shape[1])
+        hidden, cache = self.backbone(self.embed(ids, is_text), positions, cache, prefill=False)
+        last = jnp.take_along_axis(hidden, (lengths - 1)[:, None, None], axis=1)
+        return self.speech_head(last)[:, 0], cache
 
     def hidden(self, ids: jax.Array, is_text: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
         """Hidden states float32 (B, T, D) of whole rows, from an empty cache."""

@@ -11,13 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cosy_jax.config import LLMConfig, SamplingConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.llm.context import Request, pad_prompts
-from cosy_jax.llm.decode import DecodeState, Limits, RasSampler, Sampler, advance, draw_once, start
-from cosy_jax.llm.qwen2 import init_cache
+from cosy_jax.llm.context import Context, pad_contexts
+from cosy_jax.llm.decode import advance, draw_once, start
+from cosy_jax.llm.policy import DecodePolicy
 from cosy_jax.llm.silence import cap_blocks
-from cosy_jax.nn.precision import FLOAT32, Precision
+from cosy_jax.llm.state import DecodeState, Limits
 
 
 @dataclass(frozen=True)
@@ -26,25 +25,12 @@ class BlockDecoder:
 
     params: dict
     key: jax.Array  # ()
-    config: LLMConfig
-    sampler: Sampler
-    precision: Precision = FLOAT32
-    reference_slip: bool = False
+    policy: DecodePolicy
 
     def draw(self, state: DecodeState, limits: Limits, steps: int) -> tuple[DecodeState, list[int]]:
         """The state after at most `steps` draws, and the speech ids among them; `state` is donated."""
         before = int(state.step[0])
-        state = advance(
-            self.params,
-            state,
-            limits,
-            self.key[None],
-            steps=steps,
-            config=self.config,
-            sampler=self.sampler,
-            precision=self.precision,
-            reference_slip=self.reference_slip,
-        )
+        state = advance(self.params, state, limits, self.key[None], policy=self.policy, steps=steps)
         drawn = np.asarray(state.tokens)[0, before:]
         return state, drawn[drawn >= 0].tolist()
 
@@ -61,15 +47,7 @@ def check_block(*sizes: int) -> None:
 
 
 def stream_tokens(
-    params: dict,
-    request: Request,
-    *,
-    config: LLMConfig,
-    sampling: SamplingConfig,
-    precision: Precision = FLOAT32,
-    reference_slip: bool = False,
-    first_block: int = 25,
-    block: int = 25,
+    params: dict, context: Context, policy: DecodePolicy, first_block: int = 25, block: int = 25
 ) -> Iterator[list[int]]:
     """Yields speech ids, silence capped, in blocks drawn `first_block` and then `block` at a time.
 
@@ -78,8 +56,7 @@ def stream_tokens(
     below 1.
     """
     check_block(first_block, block)
-    decoder = BlockDecoder(params, request.key, config, RasSampler(sampling), precision, reference_slip)
-    return cap_blocks(_blocks(decoder, request, sampling.window, first_block, block))
+    return cap_blocks(_blocks(BlockDecoder(params, context.key, policy), context, first_block, block))
 
 
 class Draw(NamedTuple):
@@ -89,35 +66,18 @@ class Draw(NamedTuple):
     fell_back: bool
 
 
-def draws(
-    params: dict,
-    request: Request,
-    *,
-    config: LLMConfig,
-    sampling: SamplingConfig,
-    precision: Precision = FLOAT32,
-    reference_slip: bool = False,
-) -> Iterator[Draw]:
+def draws(params: dict, context: Context, policy: DecodePolicy) -> Iterator[Draw]:
     """Yields every draw of the run, the one that ends it among them, silence not capped. One call of a program a draw:
     for reports, not for speed."""
-    decoder = BlockDecoder(params, request.key, config, RasSampler(sampling), precision, reference_slip)
-    state, limits = _start(decoder, request, sampling.window)
+    decoder = BlockDecoder(params, context.key, policy)
+    state, limits = _start(decoder, context)
     while not is_done(state):
-        state, ids, fell_back = draw_once(
-            params,
-            state,
-            limits,
-            decoder.key[None],
-            config=config,
-            sampler=decoder.sampler,
-            precision=precision,
-            reference_slip=reference_slip,
-        )
+        state, ids, fell_back = draw_once(params, state, limits, decoder.key[None], policy=policy)
         yield Draw(int(ids[0]), bool(fell_back[0]))
 
 
-def _blocks(decoder: BlockDecoder, request: Request, window: int, first_block: int, block: int) -> Iterator[list[int]]:
-    state, limits = _start(decoder, request, window)
+def _blocks(decoder: BlockDecoder, context: Context, first_block: int, block: int) -> Iterator[list[int]]:
+    state, limits = _start(decoder, context)
     steps = first_block
     while not is_done(state):
         state, ids = decoder.draw(state, limits, steps)
@@ -125,11 +85,9 @@ def _blocks(decoder: BlockDecoder, request: Request, window: int, first_block: i
         steps = block
 
 
-def _start(decoder: BlockDecoder, request: Request, window: int) -> tuple[DecodeState, Limits]:
-    """The prompt run into a cache, and when the row may end."""
-    config, precision = decoder.config, decoder.precision
-    size, new = request.prompt_bucket(), request.new_bucket()
-    prompts = pad_prompts([request], size, 1)
-    cache = init_cache(config, 1, size + new, precision)
-    state = start(decoder.params, cache, prompts, config=config, window=window, bucket=new, precision=precision)
-    return state, Limits(prompts.min_new, prompts.max_new, jnp.asarray(np.zeros(1, bool)))
+def _start(decoder: BlockDecoder, context: Context) -> tuple[DecodeState, Limits]:
+    """The context run into a cache, and when the row may end."""
+    size, new = context.bucket(), context.new_bucket()
+    contexts, policy = pad_contexts([context], size, 1), decoder.policy
+    state = start(decoder.params, policy.cache(1, size + new), contexts, policy=policy, bucket=new)
+    return state, Limits(contexts.min_new, contexts.max_new, jnp.asarray(np.zeros(1, bool)))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from cosy_jax.errors import CosyError
 
-LM_PROMPT = (64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # ids: text, prompt text, prompt speech
+LM_CONTEXT = (64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # ids: text, prompt text, prompt speech
 LM_NEW = (128, 256, 512, 1024, 2048, 4096)  # speech ids
 LM_SLOTS = (256, 512, 1024, 2048, 4096, 8192)  # positions of all rows that are decoded together
 SPEECH_TOKENS = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosy_jax.audio.read import Audio, check_audio, load_audio
+from cosy_jax.audio.read import Waveform, check_audio, load_audio
 from cosy_jax.audio.resample import resample
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
@@ -34,7 +34,7 @@ class Prompt:
 
 
 def encode_prompt(
-    recording: str | Path | Audio,
+    recording: str | Path | Waveform,
     tokenizer_params: dict,
     speaker_params: dict,
     config: ModelConfig,
@@ -65,7 +65,7 @@ def check_long_enough(samples: np.ndarray, rate: int) -> None:
         )
 
 
-def speech_tokens(wav: np.ndarray, params: dict, config: ModelConfig, precision: Precision) -> np.ndarray:
+def speech_tokens(wav: np.ndarray, params: dict, config: ModelConfig, precision: Precision = FLOAT32) -> np.ndarray:
     """Speech tokens int32 (L,), 25 Hz, of samples float32 (S,) at 16 kHz, at most 30 s of them."""
     mel, lengths = _pad(whisper_log_mel(wav, config.speech_tokenizer.mel_bands), _TOKENIZER_BUCKET)
     ids, id_lengths = encode_speech(params, config.speech_tokenizer, mel, lengths, precision)

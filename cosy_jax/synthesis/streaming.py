@@ -21,18 +21,20 @@ from cosy_jax.nn.precision import Precision
 from cosy_jax.prompt.encode import Prompt
 from cosy_jax.vocoder import streaming as vocoder_streaming
 
-FIRST_HOP, MAX_HOP = 25, 100  # tokens; a piece of attention is FIRST_HOP tokens wide
+_LARGEST = 4  # chunks of attention in a piece
 
 # (all tokens so far with the prompt's, the piece's end among them, whether it is the last) -> its new mel (T, M)
 SolvePiece = Callable[[np.ndarray, int, bool], np.ndarray]
 
 
-def hops(prompt_tokens: int) -> Iterator[int]:
-    """New tokens of each piece: 25, 50, then 100 each; the first lengthened so that prompt and hop end a chunk."""
-    yield FIRST_HOP + -prompt_tokens % FIRST_HOP
-    hop = FIRST_HOP
+def hops(prompt_tokens: int, config: FlowConfig) -> Iterator[int]:
+    """New tokens of each piece: a chunk of attention (25), two, then four each; the first lengthened so that prompt and
+    hop end a chunk."""
+    chunk = config.chunk_frames // config.token_mel_ratio
+    yield chunk + -prompt_tokens % chunk
+    hop = chunk
     while True:
-        hop = min(2 * hop, MAX_HOP)
+        hop = min(2 * hop, _LARGEST * chunk)
         yield hop
 
 
@@ -89,7 +91,7 @@ def stream_audio(
     """
     tokens = list(prompt.speech_tokens)
     state = vocoder_streaming.init_state(config.vocoder)
-    sizes = hops(len(tokens))
+    sizes = hops(len(tokens), config.flow)
     until = len(tokens) + next(sizes)
 
     def speak(end: int, last: bool) -> np.ndarray:

@@ -1,9 +1,7 @@
-"""The stages joined: text and a recorded voice in, speech out."""
+"""The stages joined: a request in, speech out."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,76 +10,41 @@ import jax.numpy as jnp
 import numpy as np
 
 from cosy_jax.audio.join import join_audio
-from cosy_jax.audio.read import Audio
+from cosy_jax.audio.read import Waveform
 from cosy_jax.audio.speed import change_speed, check_speed
-from cosy_jax.checkpoint import reader as checkpoint
-from cosy_jax.checkpoint.stages import expected_shapes
+from cosy_jax.checkpoint import reader
+from cosy_jax.checkpoint.parameters import Parameters
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.flow.cfm import solve
 from cosy_jax.flow.inputs import utterances
-from cosy_jax.llm.bistream import BistreamPrompt, bistream_tokens
-from cosy_jax.llm.context import Request, pad_prompts
+from cosy_jax.llm.bistream import BistreamContext, bistream_tokens
+from cosy_jax.llm.context import Context, pad_contexts
 from cosy_jax.llm.decode import generate
-from cosy_jax.llm.qwen2 import init_cache
+from cosy_jax.llm.policy import DecodePolicy
+from cosy_jax.llm.sampling import RasSampler
 from cosy_jax.llm.silence import cap_silence
-from cosy_jax.llm.speech_lm import prompt_row
+from cosy_jax.llm.speech_lm import context_row
 from cosy_jax.llm.stream import stream_tokens
 from cosy_jax.nn import buckets
 from cosy_jax.nn.devices import ONE_DEVICE, Devices
 from cosy_jax.nn.noise import vocoder_noise
 from cosy_jax.nn.precision import FLOAT32, Precision
 from cosy_jax.prompt.encode import Prompt, encode_prompt, speech_tokens
-from cosy_jax.synthesis.modes import Voice, lm_context
+from cosy_jax.synthesis.modes import lm_context
+from cosy_jax.synthesis.request import Request, StreamOptions, check_voice_choice
+from cosy_jax.synthesis.speech import OnStage, Speech, Stopwatch
+from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.streaming import cached_solver, exact_solver, hops, stream_audio
+from cosy_jax.synthesis.voice import Voice, check_voice
 from cosy_jax.synthesis.voice_conversion import source_pieces
-from cosy_jax.text.check import check_text
-from cosy_jax.text.normalise import DEFAULT, FrontendOptions
+from cosy_jax.synthesis.voices import default_folder, load_voice
 from cosy_jax.text.special_tokens import END_OF_PROMPT
-from cosy_jax.text.split import prepare
+from cosy_jax.text.split import segment_text
 from cosy_jax.text.tokenizer import TextTokenizer
 from cosy_jax.vocoder.vocode import vocode
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a caller may choose for one utterance."""
-
-    mode: str = "zero-shot"  # or "cross-lingual", "instruct"
-    instruct: str = ""  # how to speak, for mode instruct
-    seed: int = 0
-    speed: float = 1.0  # 0.5 to 2; the pitch stays
-    # The reference masks the wrong id below the minimum length and so can stop early; True does as it does.
-    reference_min_length: bool = False
-    frontend: FrontendOptions = DEFAULT  # how the text is normalised and split
-    solver: str = "cached"  # of streams; "exact" solves every prefix anew, as the reference does
-    left_chunks: int | None = None  # chunks of 1 s that a cached stream looks back on; None: all
-
-    def __post_init__(self) -> None:
-        check_speed(self.speed)
-        if self.solver not in ("cached", "exact"):
-            raise CosyError(f"Unknown solver '{self.solver}': choose cached or exact.")
-        if self.left_chunks is not None and self.left_chunks < 1:
-            raise CosyError(f"A stream cannot look back {self.left_chunks} chunks: give at least 1, or None for all.")
-
-
-@dataclass(frozen=True)
-class Speech:
-    """One spoken utterance."""
-
-    audio: np.ndarray  # float32 (S,), in [-0.99, 0.99]
-    sample_rate: int  # Hz
-    tokens: np.ndarray  # int32 (L,), 25 Hz, silence capped
-    mel: np.ndarray  # float32 (T, 80), log amplitude, T = 2 L / speed
-    fallbacks: int  # draws repeated by the repetition rule
-    seconds: dict[str, float] = field(default_factory=dict)  # wall time a stage
-
-    @property
-    def duration(self) -> float:
-        """Seconds of audio."""
-        return len(self.audio) / self.sample_rate
 
 
 class Synthesizer:
@@ -97,165 +60,173 @@ class Synthesizer:
         llm: str = "auto",
         precision: Precision = FLOAT32,
         devices: Devices = ONE_DEVICE,
+        voices: str | Path | None = None,
     ) -> None:
-        """`llm` is "auto" (RL weights where there are any), "rl" or "base". CosyError where the folder lacks
-        something."""
+        """`llm` is "auto" (RL weights where there are any), "rl" or "base"; `voices` the folder of saved voices, None
+        for the user's own. CosyError where the folder of weights lacks something."""
         self.weights = Path(weights)
-        self.config: ModelConfig = checkpoint.load_config(self.weights)
-        self.llm = checkpoint.select_llm(self.weights, llm)
+        self.config: ModelConfig = reader.load_config(self.weights)
+        self.llm = reader.select_llm(self.weights, llm)
         self.tokenizer = TextTokenizer.load(self.weights / "tokenizer")
-        self.precision = precision
-        self.devices = devices
-        self._params: dict[str, dict] = {}
+        self.precision, self.devices = precision, devices
+        self.voices = Path(voices or default_folder())
+        self._params = Parameters(self.weights, self.config, self.llm, precision, devices)
 
     def params(self, stage: str) -> dict:
         """Parameters of a stage ("llm" is the chosen variant), from memory or disk."""
-        if stage not in self._params:
-            name = self.llm if stage == "llm" else stage
-            # A changed bit in the prompt's tokens or in F0 is heard; only the two large networks may be rounded.
-            precision = self.precision if stage in ("llm", "flow") else FLOAT32
-            expected = expected_shapes(name, self.config)
-            params = checkpoint.load_params(self.weights, name, precision, expected=expected)
-            self._params[stage] = self.devices.params(params)
         return self._params[stage]
 
     def release(self, *stages: str) -> None:
         """Forget the parameters of these stages; they are read again when needed."""
         for stage in stages:
-            self._params.pop(stage, None)
+            self._params.release(stage)
 
-    def voice(self, recording: str | Path | Audio, transcript: str = "") -> Voice:
+    @cached_property
+    def encoders(self) -> str:
+        """The digest of the encoders, which a voice made with them carries."""
+        return reader.encoders_digest(self.weights)
+
+    def policy(self, reference_slips: bool = False) -> DecodePolicy:
+        """How this model decodes."""
+        sampler = RasSampler(self.config.sampling)
+        return DecodePolicy(self.config.llm, sampler, self.precision, reference_slips)
+
+    def voice(self, recording: str | Path | Waveform, transcript: str = "") -> Voice:
         """A recording of at most 30 s as a voice to speak in; modes other than zero-shot need no transcript."""
         stages = (self.params("speech_tokenizer"), self.params("speaker_encoder"))
-        return Voice(encode_prompt(recording, *stages, self.config, FLOAT32), transcript)
+        return Voice(encode_prompt(recording, *stages, self.config), transcript, self.encoders)
 
-    def speak(
+    def find_voice(
         self,
-        text: str,
-        voice: Voice,
-        options: Options | None = None,
-        on_stage: Callable[[str], None] | None = None,
-    ) -> Speech:
-        """Speak `text` in a voice; a long text segment after segment, the joins faded.
+        voice: str | Voice | None = None,
+        recording: str | Path | Waveform | None = None,
+        transcript: str | None = None,
+    ) -> Voice:
+        """The voice of a request: a saved one by its name, one at hand, or a recording's. CosyError where there is
+        none or more than one, and where these weights cannot speak in it."""
+        check_voice_choice(voice, recording, transcript)
+        if recording is not None:
+            return self.voice(recording, transcript or "")
+        assert voice is not None
+        found = voice if isinstance(voice, Voice) else load_voice(self.voices, voice)
+        check_voice(found, self.config, self.encoders)
+        return found
 
-        Every argument is data and so is the result: the same ones give the same speech. `on_stage` is called with the
-        name of each stage before it runs. CosyError for a text without anything to speak, a mode without what it
-        needs, and speech beyond 300 s a segment.
+    def resolve(self, request: Request) -> Request:
+        """The request with its voice at hand; CosyError as `find_voice`, and for a mode without what it needs."""
+        return request.in_voice(self.find_voice(request.voice, request.recording, request.transcript))
+
+    def speak(self, request: Request, on_stage: OnStage | None = None) -> Speech:
+        """Speak a request; a long text segment after segment, the joins faded.
+
+        The request is data and so is the result: the same one gives the same speech. `on_stage` is called with each
+        stage before it runs. CosyError for a text without anything to speak, or that arrives, a voice that cannot be
+        had, and speech beyond 300 s a segment.
         """
-        options = options or Options()
-        watch = _Stopwatch(on_stage)
-        with watch("language model"):
-            decoded = [self.decode(request, options) for request in self.requests(text, voice, options)]
-        with watch("flow"):
-            mels = [change_speed(self.mel(tokens, voice.prompt), options.speed) for tokens, _ in decoded]
-        with watch("vocoder"):
-            audio = join_audio([self.vocode(mel) for mel in mels], self.config.sample_rate)
-        tokens, mel = np.concatenate([tokens for tokens, _ in decoded]), np.concatenate(mels)
-        fallbacks = sum(count for _, count in decoded)
-        return Speech(audio, self.config.sample_rate, tokens, mel, fallbacks, watch.seconds)
+        watch = Stopwatch(on_stage)
+        with watch(Stage.PROMPT):
+            request = self.resolve(request)
+        with watch(Stage.LANGUAGE_MODEL):
+            policy = self.policy(request.reference_slips)
+            decoded = [self.decode(context, policy) for context in self.contexts(request)]
+        tokens = [ids for ids, _ in decoded]
+        return self._render(tokens, request.voice_at_hand, request.speed, sum(count for _, count in decoded), watch)
 
-    def stream(self, text: str | Iterable[str], voice: Voice, options: Options | None = None) -> Iterator[np.ndarray]:
+    def convert_voice(
+        self,
+        source: str | Path | Waveform,
+        voice: str | Voice,
+        speed: float = 1.0,
+        on_stage: OnStage | None = None,
+    ) -> Speech:
+        """What is said in a recording of any length, in another voice, a saved one's name or one at hand.
+
+        CosyError where the source is unreadable, below 16 kHz, shorter than 0.05 s or silent.
+        """
+        check_speed(speed)
+        watch, voice = Stopwatch(on_stage), self.find_voice(voice)
+        with watch(Stage.SPEECH_TOKENS):
+            wavs, params = source_pieces(source, self.config), self.params("speech_tokenizer")
+            tokens = [speech_tokens(wav, params, self.config) for wav in wavs]
+        return self._render(tokens, voice, speed, 0, watch)
+
+    def _render(
+        self, tokens: Sequence[np.ndarray], voice: Voice, speed: float, fallbacks: int, watch: Stopwatch
+    ) -> Speech:
+        with watch(Stage.FLOW):
+            mels = [change_speed(self.mel(part, voice.prompt), speed) for part in tokens]
+        with watch(Stage.VOCODER):
+            audio = join_audio([self.vocode(mel) for mel in mels], self.config.sample_rate)
+        whole = np.concatenate(tokens), np.concatenate(mels)
+        return Speech(audio, self.config.sample_rate, *whole, fallbacks, watch.seconds)
+
+    def stream(self, request: Request, options: StreamOptions | None = None) -> Iterator[np.ndarray]:
         """Speak while it is decoded: yields pieces of audio, float32 (S,) at 24 kHz.
 
-        `text` may arrive in pieces itself; it is then neither normalised nor split. What its iterator raises is
-        raised here, after the audio so far. Arguments are checked at the call, before the first piece is asked for.
+        The text may arrive in pieces itself; what its iterator raises is raised here, after the audio so far. The
+        request is checked at the call, before the first piece is asked for; CosyError as for `speak`, and for another
+        speed than 1.
         """
-        options = options or Options()
-        if options.speed != 1:
-            raise CosyError("A stream cannot change the speed: leave speed at 1, or do not stream.")
-        if not isinstance(text, str):
-            return self._pieces(self._decode_arriving(text, voice, options), voice, options)
-        return self._stream_segments(self.requests(text, voice, options), voice, options)
+        request.check_streamable()
+        request, options = self.resolve(request), options or StreamOptions()
+        if not isinstance(request.text, str):
+            return self._pieces(self._decode_arriving(request.text, request), request.voice_at_hand, options)
+        return self._stream_segments(self.contexts(request), request, options)
 
-    def _stream_segments(self, requests: list[Request], voice: Voice, options: Options) -> Iterator[np.ndarray]:
-        for index, request in enumerate(requests):
-            blocks = stream_tokens(
-                self.params("llm"),
-                request,
-                config=self.config.llm,
-                sampling=self.config.sampling,
-                precision=self.precision,
-                reference_slip=options.reference_min_length,
-                first_block=next(hops(len(voice.prompt.speech_tokens))) + self.config.flow.lookahead,
-            )
-            yield from self._pieces(blocks, voice, options, index > 0, index < len(requests) - 1)
+    def _stream_segments(
+        self, contexts: list[Context], request: Request, options: StreamOptions
+    ) -> Iterator[np.ndarray]:
+        voice, policy = request.voice_at_hand, self.policy(request.reference_slips)
+        hop = next(hops(len(voice.prompt.speech_tokens), self.config.flow))
+        for index, context in enumerate(contexts):
+            blocks = stream_tokens(self.params("llm"), context, policy, hop + self.config.flow.lookahead)
+            yield from self._pieces(blocks, voice, options, index > 0, index < len(contexts) - 1)
 
     def _pieces(
-        self, blocks: Iterable[list[int]], voice: Voice, options: Options, fade_in: bool = False, fade_out: bool = False
+        self,
+        blocks: Iterable[list[int]],
+        voice: Voice,
+        options: StreamOptions,
+        fade_in: bool = False,
+        fade_out: bool = False,
     ) -> Iterator[np.ndarray]:
         flow = (self.params("flow"), voice.prompt, self.config.flow, self.precision)
         solver = exact_solver(*flow) if options.solver == "exact" else cached_solver(*flow, options.left_chunks)
         return stream_audio(blocks, voice.prompt, solver, self.params("hift"), self.config, fade_in, fade_out)
 
-    def _decode_arriving(self, text: Iterable[str], voice: Voice, options: Options) -> Iterator[list[int]]:
-        context, speech_ids = lm_context(options.mode, voice, options.instruct)
-        prompt = BistreamPrompt(self.tokenizer.encode(context), speech_ids, self.tokenizer.end_of_prompt_id)
-        return bistream_tokens(
-            self.params("llm"),
-            (self.tokenizer.encode(piece) for piece in text),
-            prompt,
-            jax.random.key(options.seed),
-            config=self.config.llm,
-            sampling=self.config.sampling,
-            precision=self.precision,
-        )
+    def _decode_arriving(self, text: Iterable[str], request: Request) -> Iterator[list[int]]:
+        before, speech_ids = lm_context(request.way, request.voice_at_hand, request.instruct or "")
+        context = BistreamContext(self.tokenizer.encode(before), speech_ids, self.tokenizer.end_of_prompt_id)
+        ids = (self.tokenizer.encode(piece) for piece in text)
+        policy = self.policy(request.reference_slips)
+        return bistream_tokens(self.params("llm"), ids, context, jax.random.key(request.seed), policy)
 
-    def requests(self, text: str, voice: Voice, options: Options) -> list[Request]:
-        """The text cut into what is spoken at a time, each with its prompt and its key: seed, seed + 1, ...
+    def contexts(self, request: Request) -> list[Context]:
+        """The text of a resolved request cut into what is spoken at a time, each with its key: seed, seed + 1, ...
 
         CosyError as for `speak`.
         """
-        check_text(text)
-        context, speech_ids = lm_context(options.mode, voice, options.instruct, text)
-        context_ids, sampling = self.tokenizer.encode(context), self.config.sampling
-        requests: list[Request] = []
-        for index, part in enumerate(prepare(text, self.tokenizer, options.frontend)):
-            row = prompt_row(context_ids + self.tokenizer.encode(part), speech_ids, self.config.llm)
+        text = request.whole_text
+        before, speech_ids = lm_context(request.way, request.voice_at_hand, request.instruct or "", text)
+        before_ids, sampling = self.tokenizer.encode(before), self.config.sampling
+        contexts: list[Context] = []
+        for index, part in enumerate(segment_text(text, self.tokenizer, request.normalisation)):
+            row = context_row(before_ids + self.tokenizer.encode(part), speech_ids, self.config.llm)
             # A prefix that the text brings is not spoken. The reference counts it too.
             length = len(self.tokenizer.encode(part.rpartition(END_OF_PROMPT)[2]))
             bounds = (int(length * sampling.min_ratio), int(length * sampling.max_ratio))
-            requests.append(Request(row, jax.random.key(options.seed + index), *bounds))
-        if not requests:
-            raise CosyError("Nothing of the text is left to speak once it is normalised: add at least one word.")
-        return requests
+            contexts.append(Context(row, jax.random.key(request.seed + index), *bounds))
+        if not contexts:
+            raise CosyError(
+                "Nothing of the text is left to speak once it is normalised: add at least one word.", "text"
+            )
+        return contexts
 
-    def convert_voice(
-        self,
-        source: str | Path | Audio,
-        voice: Voice,
-        options: Options | None = None,
-        on_stage: Callable[[str], None] | None = None,
-    ) -> Speech:
-        """What is said in a recording of any length, in another voice; of the options only `speed` has a meaning here.
-
-        CosyError where the source is unreadable, below 16 kHz, shorter than 0.05 s or silent.
-        """
-        options = options or Options()
-        watch = _Stopwatch(on_stage)
-        with watch("speech tokens"):
-            wavs, params = source_pieces(source), self.params("speech_tokenizer")
-            pieces = [speech_tokens(wav, params, self.config, FLOAT32) for wav in wavs]
-        with watch("flow"):
-            mels = [change_speed(self.mel(tokens, voice.prompt), options.speed) for tokens in pieces]
-        with watch("vocoder"):
-            audio = join_audio([self.vocode(mel) for mel in mels], self.config.sample_rate)
-        tokens, mel = np.concatenate(pieces), np.concatenate(mels)
-        return Speech(audio, self.config.sample_rate, tokens, mel, 0, watch.seconds)
-
-    def decode(self, request: Request, options: Options) -> tuple[np.ndarray, int]:
-        """Speech tokens int32 (L,) of a request, silence capped, and how often the repetition rule drew again."""
-        size, new = request.prompt_bucket(), request.new_bucket()
-        state = generate(
-            self.params("llm"),
-            init_cache(self.config.llm, 1, size + new, self.precision),
-            pad_prompts([request], size, 1),
-            request.key[None],
-            config=self.config.llm,
-            sampling=self.config.sampling,
-            precision=self.precision,
-            bucket=new,
-            reference_slip=options.reference_min_length,
-        )
+    def decode(self, context: Context, policy: DecodePolicy) -> tuple[np.ndarray, int]:
+        """Speech tokens int32 (L,) of a context, silence capped, and how often the repetition rule drew again."""
+        size, new = context.bucket(), context.new_bucket()
+        batch, cache = pad_contexts([context], size, 1), policy.cache(1, size + new)
+        state = generate(self.params("llm"), cache, batch, context.key[None], policy=policy, bucket=new)
         return without_long_silence(np.asarray(state.tokens[0])[: int(state.lengths[0])]), int(state.fallbacks[0])
 
     def mel(self, tokens: np.ndarray, prompt: Prompt) -> np.ndarray:
@@ -307,19 +278,3 @@ def without_long_silence(ids: np.ndarray) -> np.ndarray:
     if not tokens:
         raise CosyError("The model ended before it spoke a single token: try another seed or a longer text.")
     return np.asarray(tokens, np.int32)
-
-
-class _Stopwatch:
-    """Names each stage as it starts and keeps its wall time."""
-
-    def __init__(self, on_stage: Callable[[str], None] | None) -> None:
-        self.on_stage = on_stage
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        if self.on_stage:
-            self.on_stage(stage)
-        start = time.perf_counter()
-        yield
-        self.seconds[stage] = time.perf_counter() - start

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from cosy_jax.audio.read import MAX_SECONDS, Audio, check_audio, load_audio
+from cosy_jax.audio.read import MAX_SECONDS, Waveform, check_audio, load_audio
 from cosy_jax.audio.resample import resample
+from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.prompt.encode import check_long_enough
 from cosy_jax.prompt.features import RATE
 
-_TOKEN = RATE // 25  # samples of one speech token: cuts between tokens lose no time
 _SHORTEST_SECONDS = 20.0  # of a piece that is followed by another
 _REST_SECONDS = 1.0  # of the last piece
 _SILENT_RMS = 1e-3  # -60 dB of full scale
 
 
-def source_pieces(source: str | Path | Audio) -> list[np.ndarray]:
+def source_pieces(source: str | Path | Waveform, config: ModelConfig) -> list[np.ndarray]:
     """The source, a file or samples float (S,) and their rate in Hz, as pieces float32 (S,) at 16 kHz of at most 30 s.
 
     CosyError where it cannot be read, is below 16 kHz, shorter than 0.05 s or silent. Reference:
@@ -35,26 +35,28 @@ def source_pieces(source: str | Path | Audio) -> list[np.ndarray]:
     if np.sqrt(np.mean(np.square(wav))) < _SILENT_RMS:
         name = f"The source '{source}'" if isinstance(source, str | Path) else "The source"
         raise CosyError(f"{name} is silent (below -60 dB): use a recording of speech.")
-    return np.split(wav, quiet_cuts(wav))
+    return np.split(wav, quiet_cuts(wav, config.token_rate))
 
 
-def quiet_cuts(wav: np.ndarray) -> list[int]:
-    """Where to cut samples (S,) at 16 kHz: offsets between tokens, each the quietest 20 s to 30 s after the one before.
+def quiet_cuts(wav: np.ndarray, token_rate: int) -> list[int]:
+    """Where to cut samples (S,) at 16 kHz: offsets between tokens, `token_rate` a second, so that no time is lost, each
+    the quietest 20 s to 30 s after the one before.
 
     The last piece keeps a second at least.
     """
-    energy = _boundary_energy(wav)
-    longest, shortest, rest = (int(seconds * 25) for seconds in (MAX_SECONDS, _SHORTEST_SECONDS, _REST_SECONDS))
+    token = RATE // token_rate
+    energy = _boundary_energy(wav, token)
+    longest, shortest, rest = (int(seconds * token_rate) for seconds in (MAX_SECONDS, _SHORTEST_SECONDS, _REST_SECONDS))
     cuts, start = [], 0
-    while len(wav) > (start + longest) * _TOKEN:
+    while len(wav) > (start + longest) * token:
         first = start + shortest
-        last = min(start + longest, len(wav) // _TOKEN - rest)
+        last = min(start + longest, len(wav) // token - rest)
         start = first + int(np.argmin(energy[first : last + 1]))
-        cuts.append(start * _TOKEN)
+        cuts.append(start * token)
     return cuts
 
 
-def _boundary_energy(wav: np.ndarray) -> np.ndarray:
-    """Energy of the tokens on either side of the boundary in front of each token, (S // 640,)."""
-    tokens = np.square(wav[: len(wav) // _TOKEN * _TOKEN]).reshape(-1, _TOKEN).sum(axis=1)
+def _boundary_energy(wav: np.ndarray, token: int) -> np.ndarray:
+    """Energy on either side of the boundary in front of each token, of `token` samples, (S // token,)."""
+    tokens = np.square(wav[: len(wav) // token * token]).reshape(-1, token).sum(axis=1)
     return tokens + np.concatenate([tokens[:1], tokens[:-1]])

@@ -5,11 +5,13 @@ A voices folder holds one file a voice, NAME.safetensors:
 speech_tokens      int32 (L,), 25 Hz
 mel                float32 (2 L, 80), 50 Hz, log amplitude
 speaker_embedding  float32 (192,)
-metadata           format, version, transcript, seconds, source (the recording's file name)
+metadata           format, version, transcript, seconds, source (the recording's file name), encoders (the digest of
+                   those that made it, which older files lack)
 """
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.files import write_whole
 from cosy_jax.prompt.encode import Prompt
-from cosy_jax.synthesis.modes import Voice
+from cosy_jax.synthesis.voice import Voice, check_voice
 
 FORMAT = "cosy_jax voice"
 VERSION = "1"
@@ -32,6 +34,10 @@ _SUFFIX = ".safetensors"
 _NAME = re.compile(r"\w[\w.-]*")
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and a temporary name is longer
 _DTYPES = {"speech_tokens": "int32", "mel": "float32", "speaker_embedding": "float32"}
+
+
+class OldVoiceWarning(UserWarning):
+    """A saved voice does not say which encoders made it."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class VoiceInfo:
     seconds: float = 0.0  # of the recording
     transcript: str = ""
     source: str = ""  # file name of the recording, "" where it was made from samples
+    encoders: str = ""  # digest of the encoders that made it, "" in older files
     problem: str = ""
 
 
@@ -55,16 +62,20 @@ def check_new(folder: str | Path, name: str, overwrite: bool = False) -> None:
     """CosyError where `save_voice` would refuse the name: it is invalid, or taken and not to be overwritten."""
     path = _path(folder, name)
     if path.exists() and not overwrite:
-        raise CosyError(f"A voice '{name}' exists in {path.parent}: choose another name, or overwrite it (--force).")
+        raise CosyError(f"A voice '{name}' exists in {path.parent}: choose another name, or overwrite it.", "overwrite")
 
 
-def save_voice(folder: str | Path, name: str, voice: Voice, overwrite: bool = False, source: str = "") -> Path:
-    """Keep a voice under a name; the folder is created where needed, the file appears when it is complete.
+def save_voice(
+    folder: str | Path, name: str, voice: Voice, config: ModelConfig, overwrite: bool = False, source: str = ""
+) -> Path:
+    """Keep a voice of a model of these sizes under a name; the folder is created where needed, the file appears when
+    it is complete.
 
-    `source` is the file name of the recording. CosyError for an invalid or taken name, arrays of other shapes than the
-    model takes, or a folder that cannot be written.
+    `source` is the file name of the recording. CosyError for an invalid or taken name, a voice of another model, or a
+    folder that cannot be written.
     """
     check_new(folder, name, overwrite)
+    check_voice(voice, config, voice.encoders)
     path = _path(folder, name)
     prompt = voice.prompt
     tensors = {key: np.ascontiguousarray(getattr(prompt, key), kind) for key, kind in _DTYPES.items()}
@@ -73,15 +84,17 @@ def save_voice(folder: str | Path, name: str, voice: Voice, overwrite: bool = Fa
         "format": FORMAT,
         "version": VERSION,
         "transcript": voice.transcript,
-        "seconds": f"{len(prompt.speech_tokens) / ModelConfig().token_rate:.2f}",
+        "seconds": f"{len(prompt.speech_tokens) / config.token_rate:.2f}",
         "source": source,
+        "encoders": voice.encoders,
     }
     write_whole(path, safetensors.numpy.save(tensors, metadata))
     return path
 
 
 def load_voice(folder: str | Path, name: str) -> Voice:
-    """The voice of this name. CosyError where there is none, or the file is damaged or foreign."""
+    """The voice of this name. CosyError where there is none, or the file is damaged or foreign; `OldVoiceWarning`
+    where it does not say which encoders made it. Whether a model can speak in it, `check_voice` tells."""
     path = _existing(folder, name)
     with _opened(path) as file:
         info = _info(path, file)
@@ -90,7 +103,13 @@ def load_voice(folder: str | Path, name: str) -> Voice:
             raise CosyError(f"{path} lacks {', '.join(missing)}: save the voice again.")
         tensors = {key: file.get_tensor(key) for key in _DTYPES}
     _check_tensors(tensors, f"{path}", "save the voice again")
-    return Voice(Prompt(**tensors), info.transcript)
+    if not info.encoders:
+        warnings.warn(
+            f"The voice '{name}' does not say which encoders made it: save it again if you have changed the weights.",
+            OldVoiceWarning,
+            stacklevel=2,
+        )
+    return Voice(Prompt(**tensors), info.transcript, info.encoders)
 
 
 def inspect_voice(folder: str | Path, name: str) -> VoiceInfo:
@@ -133,8 +152,8 @@ def _existing(folder: str | Path, name: str) -> Path:
     path = _path(folder, name)
     if not path.is_file():
         known = _names(folder)
-        found = f"it holds {', '.join(known)}" if known else "it holds no voice; `cosy-jax voice add` saves one"
-        raise CosyError(f"No voice '{name}' in {folder}: {found}.")
+        found = f"it holds {', '.join(known)}" if known else "it holds no voice"
+        raise CosyError(f"No voice '{name}' in {folder}: {found}.", "voice")
     return path
 
 
@@ -155,7 +174,7 @@ def _opened(path: Path) -> Iterator[safe_open]:
 def _info(path: Path, file: safe_open) -> VoiceInfo:
     metadata = file.metadata() or {}
     if metadata.get("format") != FORMAT:
-        raise CosyError(f"{path} is no voice file of cosy_jax: save the voice with `cosy-jax voice add`.")
+        raise CosyError(f"{path} is no voice file of cosy_jax: save the voice again.")
     if metadata.get("version") != VERSION:
         raise CosyError(
             f"{path} has format version {metadata.get('version')}, this program reads {VERSION}: "
@@ -165,24 +184,18 @@ def _info(path: Path, file: safe_open) -> VoiceInfo:
         seconds, texts = float(metadata["seconds"]), (metadata["transcript"], metadata["source"])
     except (KeyError, ValueError) as error:
         raise CosyError(f"The metadata of {path} are damaged: save the voice again.") from error
-    return VoiceInfo(path.name.removesuffix(_SUFFIX), path, seconds, *texts)
+    return VoiceInfo(path.name.removesuffix(_SUFFIX), path, seconds, *texts, metadata.get("encoders", ""))
 
 
 def _check_tensors(tensors: dict[str, np.ndarray], what: str, remedy: str) -> None:
-    """CosyError where a tensor is not of the type, shape and range that the model takes."""
-    flow = ModelConfig().flow
-    tokens = tensors["speech_tokens"]
-    expected = {
-        "speech_tokens": (tokens.size,),
-        "mel": (flow.token_mel_ratio * tokens.size, flow.mel_bands),
-        "speaker_embedding": (flow.speaker_dim,),
-    }
-    for name, shape in expected.items():
+    """CosyError where a tensor is of another type or rank than a voice's, is not finite, or there is no token."""
+    ranks = {"speech_tokens": 1, "mel": 2, "speaker_embedding": 1}
+    for name, rank in ranks.items():
         found = tensors[name]
-        if (found.shape, found.dtype.name) != (shape, _DTYPES[name]):
-            kind = f"{found.dtype} {found.shape}, not {_DTYPES[name]} {shape}"
+        if (found.ndim, found.dtype.name) != (rank, _DTYPES[name]):
+            kind = f"{found.dtype} {found.shape}, not {_DTYPES[name]} of {rank} axes"
             raise CosyError(f"{what} holds {name} as {kind}: {remedy}.")
         if not np.isfinite(found).all():
             raise CosyError(f"{what} holds NaN or infinite values in {name}: {remedy}.")
-    if not tokens.size or tokens.min() < 0 or tokens.max() >= flow.token_vocab_size:
-        raise CosyError(f"{what} holds no speech tokens, or some outside 0 to {flow.token_vocab_size - 1}: {remedy}.")
+    if np.min(tensors["speech_tokens"], initial=0) < 0 or not tensors["speech_tokens"].size:
+        raise CosyError(f"{what} holds no speech tokens, or some below 0: {remedy}.")

@@ -12,11 +12,11 @@ SYSTEM_PREFIX = f"You are a helpful assistant.{END_OF_PROMPT}"
 _CONTROL = re.compile("|".join([r"<\|[^<>|]*\|>", *map(re.escape, CONTROL_TOKENS)]))
 
 
-def with_prefix(prompt_text: str) -> tuple[str, bool]:
-    """The prompt text with `SYSTEM_PREFIX` in front, unless it holds `<|endofprompt|>`; and whether it was added."""
-    if END_OF_PROMPT in prompt_text:
-        return prompt_text, False
-    return SYSTEM_PREFIX + prompt_text, True
+def with_prefix(transcript: str) -> tuple[str, bool]:
+    """The transcript with `SYSTEM_PREFIX` in front, unless it holds `<|endofprompt|>`; and whether it was added."""
+    if END_OF_PROMPT in transcript:
+        return transcript, False
+    return SYSTEM_PREFIX + transcript, True
 
 
 def has_speakable(text: str) -> bool:
@@ -32,9 +32,11 @@ def has_speakable(text: str) -> bool:
 def check_text(text: str) -> None:
     """Raises CosyError when the text to synthesise is empty or holds nothing that can be spoken."""
     if not text.strip():
-        raise CosyError("The text to synthesise is empty: pass at least one word.")
+        raise CosyError("The text to synthesise is empty: pass at least one word.", "text")
     if not has_speakable(text):
-        raise CosyError(f"The text {_shortened(text)!r} holds no letter or digit to speak: add at least one word.")
+        raise CosyError(
+            f"The text {_shortened(text)!r} holds no letter or digit to speak: add at least one word.", "text"
+        )
 
 
 def _shortened(text: str, limit: int = 40) -> str:

@@ -42,7 +42,7 @@ _COMMAS = "，,、،"
 _TAG = re.compile(r"\[[^\[\]\s]{1,20}\]|<[^<>\s]{1,20}>")
 
 
-def prepare(text: str, tokenizer: TextTokenizer, options: FrontendOptions = DEFAULT) -> list[str]:
+def segment_text(text: str, tokenizer: TextTokenizer, options: FrontendOptions = DEFAULT) -> list[str]:
     """The segments to speak: normalised and split; text_normalize(split=True) in the reference.
 
     A text with `<|...|>` is returned as it is. One without a letter or digit gives no segment.

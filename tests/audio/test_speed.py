@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cosy_jax.audio.speed import change_speed
 from cosy_jax.errors import CosyError
-from cosy_jax.synthesis.synthesizer import Options
+from cosy_jax.synthesis.request import Request
 from tests.synthesis.test_modes import VOICE
 
 SPEEDS = st.floats(0.5, 2.0)
@@ -49,11 +49,11 @@ def test_speed_one_changes_nothing():
 @pytest.mark.parametrize("speed", [0.49, 2.01, 0.0, -1.0, float("nan"), float("inf")])
 def test_speed_out_of_range(speed):
     with pytest.raises(CosyError, match="from 0.5 to 2"):
-        Options(speed=speed)
+        Request("Good morning.", VOICE, speed=speed)
 
 
 def test_speech_is_faster_by_the_speed(synthesizer):
-    plain, fast = (synthesizer.speak("Good morning.", VOICE, Options(speed=speed)) for speed in (1.0, 1.25))
+    plain, fast = (synthesizer.speak(Request("Good morning.", VOICE, speed=speed)) for speed in (1.0, 1.25))
     np.testing.assert_array_equal(fast.tokens, plain.tokens)
     assert len(fast.mel) == int(len(plain.mel) / 1.25) and len(fast.audio) == 480 * len(fast.mel)
     np.testing.assert_array_equal(fast.mel, change_speed(plain.mel, 1.25))

@@ -9,6 +9,7 @@ import pytest
 
 from cosy_jax.batch.manifest import BadLine, Line, count_lines, read_manifest
 from cosy_jax.errors import CosyError
+from cosy_jax.synthesis.request import Request
 from tests.reference import REPOSITORY
 
 GOOD = {"key": "a", "text": "Good morning.", "prompt_wav": "voice.wav", "prompt_text": "Some words."}
@@ -29,28 +30,18 @@ def read(folder: Path, *lines):
 
 def test_defaults(tmp_path):
     [line] = read(tmp_path, GOOD)
-    assert line == Line(
-        number=1,
-        key="a",
-        text="Good morning.",
-        prompt_wav=tmp_path / "voice.wav",
-        voice=None,
-        prompt_text="Some words.",
-        instruct="",
-        mode="zero-shot",
-        seed=0,
-        speed=1.0,
-        wav="a.wav",
-    )
+    request = Request("Good morning.", recording=tmp_path / "voice.wav", transcript="Some words.")
+    assert line == Line(number=1, key="a", request=request, wav="a.wav")
+    assert (request.way, request.seed, request.speed) == ("zero-shot", 0, 1.0)
 
 
 def test_every_field(tmp_path):
     given = {"instruct": "Whisper.", "seed": -3, "speed": 2, "wav": "sub//./b.flac", "prompt_wav": None}
     [line] = read(tmp_path, SAVED | given)
-    assert (line.voice, line.prompt_wav, line.mode, line.instruct) == ("ann", None, "instruct", "Whisper.")
-    assert (line.seed, line.speed, line.wav) == (-3, 2.0, "sub/b.flac")
+    request = Request("Good morning.", voice="ann", instruct="Whisper.", seed=-3, speed=2.0)
+    assert line == Line(1, "a", request, "sub/b.flac") and request.way == "instruct"
     [line] = read(tmp_path, {"key": "a", "text": "Hi.", "prompt_wav": "/voice.wav", "mode": "cross-lingual"})
-    assert line.prompt_wav == Path("/voice.wav") and line.mode == "cross-lingual"
+    assert line.request == Request("Hi.", recording=Path("/voice.wav"), mode="cross-lingual")
 
 
 @pytest.mark.parametrize(
@@ -76,11 +67,11 @@ def test_every_field(tmp_path):
         (GOOD | {"speed": 3}, "speed 3 is not supported"),
         (GOOD | {"speed": 10**400}, "speed inf is not supported"),
         (GOOD | {"speed": float("nan")}, "speed nan is not supported"),
-        (GOOD | {"voice": "ann"}, "either prompt_wav or voice"),
-        ({"key": "a", "text": "Hi."}, "either prompt_wav or voice"),
-        (SAVED | {"voice": ""}, "either prompt_wav or voice"),
-        (SAVED | {"prompt_text": "Some words."}, "leave prompt_text out"),
-        (GOOD | {"prompt_text": ""}, "needs what is said"),
+        (GOOD | {"voice": "ann"}, "prompt_wav or voice: "),
+        ({"key": "a", "text": "Hi."}, "prompt_wav or voice: "),
+        (SAVED | {"voice": ""}, "prompt_wav or voice: "),
+        (SAVED | {"prompt_text": "Some words."}, "prompt_text: A voice brings its transcript"),
+        (GOOD | {"prompt_text": ""}, "prompt_text: Mode zero-shot needs what is said"),
         (GOOD | {"mode": "shout"}, "Unknown mode"),
         (GOOD | {"mode": "instruct"}, "needs one"),
         (SAVED | {"instruct": ""}, "needs one"),
@@ -166,6 +157,6 @@ def test_manifest_of_any_length_takes_no_memory(tmp_path):
 
 def test_manifest_of_the_repository():
     lines = list(read_manifest(REPOSITORY / "tests/data/manifest.jsonl"))
-    assert len(lines) == 200 and all(isinstance(line, Line) and line.prompt_wav.is_file() for line in lines)
-    assert len({line.text for line in lines}) == 200
-    assert {line.mode for line in lines} == {"zero-shot", "cross-lingual", "instruct"}
+    assert len(lines) == 200 and all(isinstance(line, Line) and line.request.recording.is_file() for line in lines)
+    assert len({line.request.text for line in lines}) == 200
+    assert {line.request.way for line in lines} == {"zero-shot", "cross-lingual", "instruct"}

@@ -15,9 +15,9 @@ from cosy_jax.flow.inputs import flow_bucket
 from cosy_jax.llm.continuous import Batching
 from cosy_jax.nn import buckets
 from cosy_jax.nn.compile_log import count_compilations
-from cosy_jax.synthesis.modes import Voice
-from cosy_jax.synthesis.synthesizer import Options, Synthesizer
-from cosy_jax.text.normalise import DEFAULT
+from cosy_jax.synthesis.request import Request
+from cosy_jax.synthesis.synthesizer import Synthesizer
+from cosy_jax.text.normalise import FrontendOptions
 from tests.reference import REPOSITORY
 
 RECORDINGS = REPOSITORY / "tests" / "data"
@@ -26,27 +26,24 @@ SETTINGS = Settings(Batching(rows=4, block=16), flow_rows=4)
 
 
 def line(number, text="Good morning.", **fields):
-    given = {
-        "key": f"line-{number}", "prompt_wav": RECORDINGS / f"prompt_{number % 2}.flac", "voice": None,
-        "prompt_text": "What is said.", "instruct": "", "mode": "zero-shot", "seed": number, "speed": 1.0,
-        "wav": f"line-{number}.wav",
-    }  # fmt: skip
-    return Line(number, text=text, **{**given, **fields})
+    recording = RECORDINGS / f"prompt_{number % 2}.flac"
+    given = {"recording": recording, "transcript": "What is said.", "seed": number, **fields}
+    return Line(number, f"line-{number}", Request(text, **given), f"line-{number}.wav")
 
 
 LINES = [
     line(0),
     line(1, "How are you today, and how was the journey?"),
     line(2, LONG),
-    line(3, "Guten Morgen.", mode="cross-lingual", prompt_text=""),
+    line(3, "Guten Morgen.", mode="cross-lingual", transcript=None),
     line(4, speed=1.3),
-    line(5, prompt_wav=Path("nowhere.wav")),
-    line(6, mode="instruct", instruct="Whisper."),
-    line(7, "!"),
+    line(5, recording=Path("nowhere.wav")),
+    line(6, instruct="Whisper."),
+    line(7, "word " * 3000, frontend=FrontendOptions(enabled=False)),
     line(8, "One, two, three, four, five, six, seven."),
-    line(9, voice="nobody", prompt_wav=None),
+    line(9, voice="nobody", recording=None, transcript=None),
 ]
-BAD = {"line-5": "nowhere.wav", "line-7": "speak", "line-9": "nobody"}
+BAD = {"line-5": "nowhere.wav", "line-7": "split the text", "line-9": "nobody"}
 
 
 def run(synthesizer, lines, settings=SETTINGS, stop=None, stats=None):
@@ -58,7 +55,7 @@ def run(synthesizer, lines, settings=SETTINGS, stop=None, stats=None):
 
     stats = stats or Stats()
     stop = stop or threading.Event()
-    run_batch(synthesizer, iter(lines), deliver, settings, stats, stop, Path("no-voices"), DEFAULT)
+    run_batch(synthesizer, iter(lines), deliver, settings, stats, stop)
     return outcomes, stats
 
 
@@ -70,14 +67,12 @@ def spoken(synthesizer):
 @pytest.mark.slow
 def test_each_line_is_what_it_is_alone(synthesizer, spoken):
     outcomes, _ = spoken
-    prompts = {path: synthesizer.voice(path).prompt for path in {item.prompt_wav for item in LINES[:4]}}
     for item in LINES:
         outcome, audio = outcomes[item.key]
         if item.key in BAD:
             assert BAD[item.key] in outcome.error and audio is None
             continue
-        voice = Voice(prompts[item.prompt_wav], item.prompt_text)
-        alone = synthesizer.speak(item.text, voice, Options(item.mode, item.instruct, item.seed, item.speed))
+        alone = synthesizer.speak(item.request)
         assert outcome.tokens == len(alone.tokens) and outcome.fallbacks == alone.fallbacks
         assert len(audio) == len(alone.audio) and snr_db(audio, alone.audio) >= 60
         assert outcome.seconds == pytest.approx(alone.duration)

@@ -14,8 +14,8 @@ from cosy_jax.llm.silence import cap_silence
 from cosy_jax.llm.stream import Draw, draws
 from cosy_jax.parity.report.tokens import PromptSize, as_segment, report_lines, report_text
 from cosy_jax.prompt.encode import Prompt
-from cosy_jax.synthesis.modes import Voice
-from cosy_jax.synthesis.synthesizer import Options
+from cosy_jax.synthesis.request import Request
+from cosy_jax.synthesis.voice import Voice
 from tests.conftest import TINY
 from tests.reference import REPOSITORY
 
@@ -112,15 +112,15 @@ def test_another_model_draws_other_ids(synthesizer, tmp_path, capsys):
 
 
 def test_text_prints_what_synthesize_draws(synthesizer):
-    options = Options(seed=5)
-    lines = list(report_text(synthesizer, LONG, VOICE, options))
-    requests = synthesizer.requests(LONG, VOICE, options)
-    decoded = [synthesizer.decode(request, options) for request in requests]
-    assert len(requests) > 1 and len(lines) == 2 + 2 * len(requests)
-    context = len(synthesizer.tokenizer.encode("You are a helpful assistant.<|endofprompt|>Some words."))
-    assert lines[0] == f"prompt: {context} text tokens, 12 speech tokens, 24 mel frames"
-    for number, (request, (tokens, fallbacks)) in enumerate(zip(requests, decoded, strict=True), 1):
-        text = len(request.row.ids) - 2 - context - 12
+    request = Request(LONG, VOICE, seed=5)
+    lines = list(report_text(synthesizer, request))
+    contexts = synthesizer.contexts(request)
+    decoded = [synthesizer.decode(context, synthesizer.policy()) for context in contexts]
+    assert len(contexts) > 1 and len(lines) == 2 + 2 * len(contexts)
+    before = len(synthesizer.tokenizer.encode("You are a helpful assistant.<|endofprompt|>Some words."))
+    assert lines[0] == f"prompt: {before} text tokens, 12 speech tokens, 24 mel frames"
+    for number, (context, (tokens, fallbacks)) in enumerate(zip(contexts, decoded, strict=True), 1):
+        text = len(context.row.ids) - 2 - before - 12
         head, ids = lines[2 * number - 1 : 2 * number + 1]
         assert head.startswith(f"segment {number}: {text} text tokens, ")
         assert f"bounds {2 * text} to {20 * text}, " in head
@@ -135,9 +135,9 @@ def test_every_draw_is_told_with_the_id_that_stops(synthesizer):
     head = np.array(params["speech_head"]["kernel"])
     head[config.llm.speech_token_size :] *= 50.0
     loud = {**params, "speech_head": {"kernel": jnp.asarray(head)}}
-    request = dataclasses.replace(synthesizer.requests(TEXT, VOICE, Options())[0], min_new=6)
-    drawn = list(draws(loud, request, config=config.llm, sampling=config.sampling))
-    assert 6 < len(drawn) < request.max_new and drawn[-1].id >= 6561
+    context = dataclasses.replace(synthesizer.contexts(Request(TEXT, VOICE))[0], min_new=6)
+    drawn = list(draws(loud, context, synthesizer.policy()))
+    assert 6 < len(drawn) < context.max_new and drawn[-1].id >= 6561
     assert all(draw.id < 6561 for draw in drawn[:-1])
 
 
@@ -145,10 +145,10 @@ def test_language_model_of_another_mode_is_given_no_speech(synthesizer):
     voice = dataclasses.replace(VOICE, transcript="")
     text = "Speak fast.<|endofprompt|>" + TEXT
     prompts = [
-        next(report_text(synthesizer, words, voice, Options(mode=mode, instruct=instruct)))
+        next(report_text(synthesizer, Request(words, voice, mode=mode, instruct=instruct)))
         for words, mode, instruct in (
-            (TEXT, "cross-lingual", ""),
-            (text, "cross-lingual", ""),
+            (TEXT, "cross-lingual", None),
+            (text, "cross-lingual", None),
             (TEXT, "instruct", "Go"),
         )
     ]
@@ -175,8 +175,8 @@ def test_command_prints_only_the_report(capsys):
         (["--dumps", DUMPS, "--prompt-wav", RECORDING], "leave --prompt-wav out"),
         (["--dumps", DUMPS, "--prompt-text", "a"], "leave --prompt-text out"),
         (["--dumps", DUMPS.parent], "holds no llm.safetensors"),
-        (["--text", "a", "--prompt-wav", RECORDING], "needs what is said"),
-        (["--text", "a"], "either --prompt-wav FILE or --voice NAME"),
+        (["--text", "a", "--prompt-wav", RECORDING], "--prompt-text: Mode zero-shot needs what is said"),
+        (["--text", "a"], "--prompt-wav or --voice: Say in which voice to speak"),
         (["--text", " ", "--prompt-wav", RECORDING], "empty"),
     ],
 )

@@ -9,13 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cosy_jax.config import LLMConfig
+from cosy_jax.config import LLMConfig, SamplingConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.llm import bistream
-from cosy_jax.llm.bistream import BistreamPrompt, bistream_blocks, bistream_tokens
-from cosy_jax.llm.decode import append, empty
+from cosy_jax.llm.bistream import BistreamContext, bistream_blocks, bistream_tokens
+from cosy_jax.llm.decode import append
+from cosy_jax.llm.policy import DecodePolicy
 from cosy_jax.llm.qwen2 import init_cache
+from cosy_jax.llm.sampling import RasSampler
 from cosy_jax.llm.speech_lm import SpeechLM
+from cosy_jax.llm.state import empty
 from cosy_jax.llm.stream import BlockDecoder
 from cosy_jax.nn.compile_log import count_compilations
 from cosy_jax.nn.precision import FLOAT32
@@ -30,13 +33,12 @@ SPEECH = np.arange(100, 118)
 
 
 def prompt(text=TRANSCRIPT, speech=SPEECH):
-    return BistreamPrompt(text, speech, END)
+    return BistreamContext(text, speech, END)
 
 
 def speak(synthesizer, text, seed=3, given=None, **options):
-    config = synthesizer.config
-    settings = {"config": config.llm, "sampling": config.sampling, **options}
-    return bistream_tokens(synthesizer.params("llm"), text, given or prompt(), jax.random.key(seed), **settings)
+    key = jax.random.key(seed)
+    return bistream_tokens(synthesizer.params("llm"), text, given or prompt(), key, synthesizer.policy(), **options)
 
 
 def flat(blocks):
@@ -52,6 +54,7 @@ class Scripted:
     """The likeliest speech id; in the draws of these numbers, counted from 0, the id given unless it is masked."""
 
     instead: tuple[tuple[int, int], ...] = ()
+    sampling: SamplingConfig = SamplingConfig()
 
     def __call__(self, logits, recent, keys, step):
         ids = jnp.argmax(logits[:, : CONFIG.speech_token_size], axis=-1)
@@ -60,10 +63,10 @@ class Scripted:
         return ids.astype(jnp.int32), jnp.zeros(ids.shape, bool)
 
 
-def scripted(synthesizer, text, instead=(), given=None, **options):
-    config = synthesizer.config
-    decoder = BlockDecoder(synthesizer.params("llm"), jax.random.key(0), config.llm, Scripted(instead))
-    return flat(bistream_blocks(decoder, text, given or prompt(), config.sampling, **options))
+def scripted(synthesizer, text, instead=(), given=None, reference_slips=False, **options):
+    policy = DecodePolicy(synthesizer.config.llm, Scripted(instead), reference_slips=reference_slips)
+    decoder = BlockDecoder(synthesizer.params("llm"), jax.random.key(0), policy)
+    return flat(bistream_blocks(decoder, text, given or prompt(), **options))
 
 
 def likeliest_after(synthesizer, row):
@@ -151,7 +154,7 @@ def test_reference_slips_are_what_the_dump_holds(synthesizer):
     path = REPOSITORY / "tests" / "data" / "dumps" / "llm_bistream.json"
     assert all(check.ok for check in check_bistream(synthesizer, path))
     for case in json.loads(path.read_text())["cases"].values():
-        given = BistreamPrompt(case["prompt_text"], np.asarray(case["prompt_speech_token"]), END)
+        given = BistreamContext(case["prompt_text"], np.asarray(case["prompt_speech_token"]), END)
         stop = ((case["stop_at_call"] - 1, CONFIG.eos_id),)
         ours = scripted(synthesizer, case["text_pieces"], stop, given)
         assert ours != case["speech_tokens"]
@@ -220,8 +223,7 @@ def test_stop_ids_are_masked_while_text_may_come(synthesizer):
     head[synthesizer.config.llm.fill_id] = 0.0
     config = synthesizer.config
     loud = {**params, "speech_head": {"kernel": jnp.asarray(head)}}
-    settings = {"config": config.llm, "sampling": config.sampling}
-    tokens = flat(bistream_tokens(loud, [TEXT], prompt(), jax.random.key(1), **settings))
+    tokens = flat(bistream_tokens(loud, [TEXT], prompt(), jax.random.key(1), synthesizer.policy()))
     # Turns of 12, 15 and 15 at most, a few dropped as silence; then the loud ids end it.
     assert 20 <= len(tokens) < 60 and max(tokens) < config.llm.speech_token_size
 
@@ -263,8 +265,9 @@ def test_compilations_are_bounded(synthesizer):
 def test_a_fill_counts_as_an_id_drawn(synthesizer):
     config = synthesizer.config.llm
     ids, is_text = jnp.asarray([[5, 6, 0], [5, 6, 7]]), jnp.ones((2, 3), bool)
-    state = empty(init_cache(config, 2, 8, FLOAT32), config.speech_vocab_size, 3, 8)
+    policy = DecodePolicy(config, RasSampler(SamplingConfig(window=3)))
+    state = empty(policy, policy.cache(2, 8), 8)
     filled = jnp.asarray([True, False])
-    state = append(synthesizer.params("llm"), state, ids, is_text, jnp.asarray([2, 3]), filled, config=config)
+    state = append(synthesizer.params("llm"), state, ids, is_text, jnp.asarray([2, 3]), filled, policy=policy)
     assert state.recent.tolist() == [[-1, -1, config.fill_id], [-1, -1, -1]]
     assert state.position.tolist() == [2, 3] and state.lengths.tolist() == [0, 0]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from cosy_jax.errors import CosyError
-from cosy_jax.llm.context import Request
+from cosy_jax.llm.context import Context
 from cosy_jax.llm.continuous import Batching, ContinuousDecoder, Job
-from cosy_jax.llm.speech_lm import prompt_row
+from cosy_jax.llm.speech_lm import context_row
 from cosy_jax.nn.compile_log import count_compilations
 from tests.llm.test_decode import run
 
@@ -16,14 +16,12 @@ def jobs(config, count=9):
     random = np.random.default_rng(0)
     for index in range(count):
         text, speech = random.integers(0, 200, 3 + index), random.integers(0, 6561, 7 * index)
-        row = prompt_row(text.tolist(), speech, config)
-        yield Job(Request(row, jax.random.key(index), 2 * index, 8 + 5 * index), index)
+        row = context_row(text.tolist(), speech, config)
+        yield Job(Context(row, jax.random.key(index), 2 * index, 8 + 5 * index), index)
 
 
 def decode(synthesizer, work, **batching):
-    decoder = ContinuousDecoder(
-        synthesizer.params("llm"), synthesizer.config.llm, synthesizer.config.sampling, Batching(**batching)
-    )
+    decoder = ContinuousDecoder(synthesizer.params("llm"), synthesizer.policy(), Batching(**batching))
     blocks = []
     return {result.tag: result for result in decoder.run(work, blocks.append)}, blocks
 
@@ -33,8 +31,8 @@ def alone(synthesizer):
     """Each job by itself."""
     found = {}
     for job in jobs(synthesizer.config.llm):
-        bounds = {"min_new": job.request.min_new, "max_new": job.request.max_new}
-        state = run(synthesizer, [job.request.row], [job.tag], size=128, bucket=64, **bounds)
+        bounds = {"min_new": job.context.min_new, "max_new": job.context.max_new}
+        state = run(synthesizer, [job.context.row], [job.tag], size=128, bucket=64, **bounds)
         found[job.tag] = np.asarray(state.tokens[0][: int(state.lengths[0])])
     return found
 
@@ -62,8 +60,8 @@ def test_ids_are_those_of_each_job_alone(synthesizer, alone, batching):
 def test_cache_grows_and_shrinks_with_the_rows_in_it(synthesizer):
     config = synthesizer.config.llm
     work = [
-        Job(Request(prompt_row([1], [], config), jax.random.key(0), 300, 300), "long"),
-        *(Job(Request(prompt_row([2], [], config), jax.random.key(1), 20, 20), index) for index in range(3)),
+        Job(Context(context_row([1], [], config), jax.random.key(0), 300, 300), "long"),
+        *(Job(Context(context_row([2], [], config), jax.random.key(1), 20, 20), index) for index in range(3)),
     ]
     results, _ = decode(synthesizer, work, rows=2)
     long_alone, _ = decode(synthesizer, work[:1], rows=1)
@@ -87,14 +85,12 @@ def test_jobs_are_asked_for_when_a_row_is_free(synthesizer):
             asked.append(job.tag)
             yield job
 
-    decoder = ContinuousDecoder(
-        synthesizer.params("llm"), synthesizer.config.llm, synthesizer.config.sampling, Batching(rows=2)
-    )
+    decoder = ContinuousDecoder(synthesizer.params("llm"), synthesizer.policy(), Batching(rows=2))
     next(decoder.run(source()))
     assert asked == [0, 1]
 
 
-def test_request_beyond_the_buckets_is_refused(synthesizer):
-    row = prompt_row([1] * 3000, [], synthesizer.config.llm)
+def test_context_beyond_the_buckets_is_refused(synthesizer):
+    row = context_row([1] * 3000, [], synthesizer.config.llm)
     with pytest.raises(CosyError, match="split the text"):
-        Request(row, jax.random.key(0), 0, 10)
+        Context(row, jax.random.key(0), 0, 10)

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cosy_jax.llm.decode import Prompts, generate
-from cosy_jax.llm.qwen2 import init_cache
+from cosy_jax.llm.context import ContextBatch
+from cosy_jax.llm.decode import generate
 from cosy_jax.llm.silence import cap_silence
-from cosy_jax.llm.speech_lm import prompt_row
+from cosy_jax.llm.speech_lm import context_row
 from cosy_jax.nn.compile_log import count_compilations
 from cosy_jax.nn.precision import BFLOAT16, FLOAT32, INT8
 from cosy_jax.synthesis.synthesizer import Synthesizer
@@ -23,31 +23,28 @@ def run(
     ids = np.stack([np.pad(row.ids, (0, size - len(row.ids))) for row in rows])
     flags = np.stack([np.pad(row.is_text, (0, size - len(row.ids))) for row in rows])
     batch = len(rows)
-    prompts = Prompts(
+    contexts = ContextBatch(
         ids=jnp.asarray(ids),
         is_text=jnp.asarray(flags),
         lengths=jnp.asarray([len(row.ids) for row in rows]),
         min_new=jnp.full(batch, min_new),
         max_new=jnp.full(batch, max_new),
     )
-    config = synthesizer.config.llm
+    policy = dataclasses.replace(synthesizer.policy(reference_slips=slip), precision=precision)
     return generate(
         params or synthesizer.params("llm"),
-        init_cache(config, batch, size + bucket, precision),
-        prompts,
+        policy.cache(batch, size + bucket),
+        contexts,
         jax.vmap(jax.random.key)(jnp.asarray(seeds)),
-        config=config,
-        sampling=synthesizer.config.sampling,
+        policy=policy,
         bucket=bucket,
-        precision=precision,
-        reference_slip=slip,
     )
 
 
 @pytest.fixture
 def rows(synthesizer):
     config = synthesizer.config.llm
-    return [prompt_row([5, 6, 7], [1, 2], config), prompt_row(list(range(20)), list(range(30)), config)]
+    return [context_row([5, 6, 7], [1, 2], config), context_row(list(range(20)), list(range(30)), config)]
 
 
 def test_same_seed_same_ids_alone_and_in_a_batch(synthesizer, rows):

@@ -62,7 +62,7 @@ def test_noise_of_a_row_does_not_depend_on_its_batch():
 def test_stop_ids_are_masked_below_the_minimum():
     config = LLMConfig(speech_token_size=3, speech_vocab_size=6)
     logits = jnp.zeros((2, 6))
-    ours = mask_stop_ids(logits, jnp.asarray([True, False]), config, reference_slip=False)
+    ours = mask_stop_ids(logits, jnp.asarray([True, False]), config, reference_slips=False)
     np.testing.assert_array_equal(np.isinf(ours), [[0, 0, 0, 1, 1, 1], [0] * 6])
-    slip = mask_stop_ids(logits, jnp.asarray([True, False]), config, reference_slip=True)
+    slip = mask_stop_ids(logits, jnp.asarray([True, False]), config, reference_slips=True)
     np.testing.assert_array_equal(np.isinf(slip), [[0, 0, 0, 1, 0, 0], [0] * 6])

@@ -8,40 +8,36 @@ import numpy as np
 import pytest
 
 from cosy_jax.errors import CosyError
-from cosy_jax.llm.context import Request, pad_prompts
-from cosy_jax.llm.decode import Limits, RasSampler, advance, generate, start
-from cosy_jax.llm.qwen2 import init_cache
+from cosy_jax.llm.context import Context, pad_contexts
+from cosy_jax.llm.decode import advance, generate, start
 from cosy_jax.llm.silence import cap_blocks, cap_silence
-from cosy_jax.llm.speech_lm import prompt_row
+from cosy_jax.llm.speech_lm import context_row
+from cosy_jax.llm.state import Limits
 from cosy_jax.llm.stream import stream_tokens
 from cosy_jax.nn import buckets
 from cosy_jax.nn.compile_log import count_compilations
-from cosy_jax.nn.precision import FLOAT32
 
 MAX_NEW = 60
 
 
 @pytest.fixture
 def row(synthesizer):
-    return prompt_row([5, 6, 7], [1, 2], synthesizer.config.llm)
+    return context_row([5, 6, 7], [1, 2], synthesizer.config.llm)
 
 
 def stream(synthesizer, row, seed=3, max_new=MAX_NEW, min_new=6, **options):
-    config = synthesizer.config
-    settings = {"config": config.llm, "sampling": config.sampling}
-    request = Request(row, jax.random.key(seed), min_new, max_new)
-    return stream_tokens(synthesizer.params("llm"), request, **settings, **options)
+    context = Context(row, jax.random.key(seed), min_new, max_new)
+    return stream_tokens(synthesizer.params("llm"), context, synthesizer.policy(), **options)
 
 
 def whole(synthesizer, row, seed=3, max_new=MAX_NEW, min_new=6):
-    config = synthesizer.config
+    policy = synthesizer.policy()
     state = generate(
         synthesizer.params("llm"),
-        init_cache(config.llm, 1, buckets.LM_PROMPT[0] + buckets.LM_NEW[0], FLOAT32),
-        pad_prompts([Request(row, jax.random.key(seed), min_new, max_new)], buckets.LM_PROMPT[0], 1),
+        policy.cache(1, buckets.LM_CONTEXT[0] + buckets.LM_NEW[0]),
+        pad_contexts([Context(row, jax.random.key(seed), min_new, max_new)], buckets.LM_CONTEXT[0], 1),
         jax.random.key(seed)[None],
-        config=config.llm,
-        sampling=config.sampling,
+        policy=policy,
         bucket=buckets.LM_NEW[0],
     )
     return np.asarray(state.tokens)[0, : int(state.lengths[0])].tolist()
@@ -60,23 +56,21 @@ def test_blocks_join_to_the_whole_run(synthesizer, row, sizes, seed):
 
 
 def test_a_batch_in_blocks_is_the_batch_whole(synthesizer):
-    config = synthesizer.config
-    rows = [prompt_row([5, 6, 7], [1, 2], config.llm), prompt_row(list(range(20)), list(range(30)), config.llm)]
+    config, policy = synthesizer.config, synthesizer.policy()
+    rows = [context_row([5, 6, 7], [1, 2], config.llm), context_row(list(range(20)), list(range(30)), config.llm)]
     key = jax.random.key(0)
-    prompts = pad_prompts([Request(rows[0], key, 33, 33), Request(rows[1], key, 9, 20)], 64, 2)
+    contexts = pad_contexts([Context(rows[0], key, 33, 33), Context(rows[1], key, 9, 20)], 64, 2)
     keys = jax.vmap(jax.random.key)(jnp.arange(2))
     params = synthesizer.params("llm")
 
     def cache():
-        return init_cache(config.llm, 2, 64 + 128, FLOAT32)
+        return policy.cache(2, 64 + 128)
 
-    expected = generate(params, cache(), prompts, keys, config=config.llm, sampling=config.sampling, bucket=128)
-    state = start(params, cache(), prompts, config=config.llm, window=config.sampling.window, bucket=128)
-    limits = Limits(prompts.min_new, prompts.max_new, jnp.zeros(2, bool))
+    expected = generate(params, cache(), contexts, keys, policy=policy, bucket=128)
+    state = start(params, cache(), contexts, policy=policy, bucket=128)
+    limits = Limits(contexts.min_new, contexts.max_new, jnp.zeros(2, bool))
     for steps in (1, 4, 17, 100):
-        state = advance(
-            params, state, limits, keys, steps=steps, config=config.llm, sampler=RasSampler(config.sampling)
-        )
+        state = advance(params, state, limits, keys, policy=policy, steps=steps)
     for name in ("tokens", "lengths", "fallbacks", "done", "recent", "step", "position"):
         np.testing.assert_array_equal(getattr(state, name), getattr(expected, name), name)
     assert state.lengths.tolist() == [33, 20]
@@ -95,7 +89,7 @@ def test_ids_come_before_the_end_and_closing_early_is_clean(synthesizer, row):
 
 def test_other_lengths_and_block_sizes_compile_nothing(synthesizer, row):
     list(stream(synthesizer, row))
-    longer = prompt_row(list(range(20)), list(range(30)), synthesizer.config.llm)
+    longer = context_row(list(range(20)), list(range(30)), synthesizer.config.llm)
     with count_compilations() as compiled:
         list(stream(synthesizer, longer, seed=5, max_new=41, first_block=9, block=3))
     assert compiled.programs == 0

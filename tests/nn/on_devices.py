@@ -19,8 +19,7 @@ from tests.llm.test_continuous import jobs
 def decode(synthesizer: Synthesizer, work: list[Job]) -> dict[int, list[int]]:
     decoder = ContinuousDecoder(
         synthesizer.params("llm"),
-        synthesizer.config.llm,
-        synthesizer.config.sampling,
+        synthesizer.policy(),
         Batching(rows=8, started=synthesizer.devices.padded(1)),
         place=synthesizer.devices.rows,
     )

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from cosy_jax.compare.snr import snr_db
 from cosy_jax.config import SpeakerEncoderConfig, SpeechTokenizerConfig
 from cosy_jax.flow.cfm import FlowInputs, solve
-from cosy_jax.llm.decode import Limits, Prompts, RasSampler, advance, start
-from cosy_jax.llm.qwen2 import init_cache
-from cosy_jax.nn.precision import FLOAT32
+from cosy_jax.llm.context import ContextBatch
+from cosy_jax.llm.decode import advance, start
+from cosy_jax.llm.state import Limits
 from cosy_jax.prompt.speaker_encoder import SpeakerEncoder, embed_speaker
 from cosy_jax.prompt.speech_tokenizer import SpeechTokenizer, encode_speech
 from cosy_jax.vocoder.vocode import vocode
@@ -86,13 +86,13 @@ def test_language_model(synthesizer, batch, min_new, max_new):
 
     def run(lengths, ids, is_text, min_new, max_new, seeds):
         params, rows = synthesizer.params("llm"), len(lengths)
-        prompts = Prompts(*map(jnp.asarray, (ids, is_text, lengths, min_new, max_new)))
-        cache = init_cache(config.llm, rows, ids.shape[1] + 16, FLOAT32)
-        state = start(params, cache, prompts, config=config.llm, window=config.sampling.window, bucket=16)
+        contexts = ContextBatch(*map(jnp.asarray, (ids, is_text, lengths, min_new, max_new)))
+        policy = synthesizer.policy()
+        state = start(params, policy.cache(rows, ids.shape[1] + 16), contexts, policy=policy, bucket=16)
         logits = np.asarray(state.logits)
-        limits = Limits(prompts.min_new, prompts.max_new, jnp.zeros(rows, bool))
-        keys, sampler = jax.vmap(jax.random.key)(jnp.asarray(seeds)), RasSampler(config.sampling)
-        state = advance(params, state, limits, keys, steps=16, config=config.llm, sampler=sampler)
+        limits = Limits(contexts.min_new, contexts.max_new, jnp.zeros(rows, bool))
+        keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
+        state = advance(params, state, limits, keys, policy=policy, steps=16)
         return logits, state.tokens, state.lengths, state.fallbacks
 
     rows = {"min_new": min_new, "max_new": max_new, "seeds": seeds}

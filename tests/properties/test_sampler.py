@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from cosy_jax.config import SamplingConfig
-from cosy_jax.llm.decode import RasSampler
-from cosy_jax.llm.sampling import Noise, ras_sample
+from cosy_jax.llm.sampling import Noise, RasSampler, ras_sample
 from tests.properties.profile import examples
 
 RULE = SamplingConfig(top_p=0.8, top_k=25, window=10, repetition_rate=0.1)

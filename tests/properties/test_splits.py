@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cosy_jax.llm.bistream import BistreamPrompt, bistream_tokens
-from cosy_jax.llm.context import Request
-from cosy_jax.llm.speech_lm import prompt_row
+from cosy_jax.llm.bistream import BistreamContext, bistream_tokens
+from cosy_jax.llm.context import Context
+from cosy_jax.llm.speech_lm import context_row
 from cosy_jax.llm.stream import stream_tokens
 from cosy_jax.nn.precision import FLOAT32
 from cosy_jax.prompt.encode import Prompt
@@ -69,12 +69,10 @@ def test_audio_of_arriving_tokens(synthesizer, solver, whole, blocks):
 @EXAMPLES
 @given(seed=st.integers(0, 1000), first=st.integers(1, 40), block=st.integers(1, 40))
 def test_ids_in_blocks(synthesizer, seed, first, block):
-    config = synthesizer.config
-    request = Request(prompt_row([5, 6, 7], [1, 2], config.llm), jax.random.key(seed), 6, 50)
+    context = Context(context_row([5, 6, 7], [1, 2], synthesizer.config.llm), jax.random.key(seed), 6, 50)
 
     def ids(first, block):
-        settings = {"config": config.llm, "sampling": config.sampling}
-        return flat(stream_tokens(synthesizer.params("llm"), request, **settings, first_block=first, block=block))
+        return flat(stream_tokens(synthesizer.params("llm"), context, synthesizer.policy(), first, block))
 
     expected = ids(50, 50)
     assert expected and ids(first, block) == expected
@@ -83,12 +81,10 @@ def test_ids_in_blocks(synthesizer, seed, first, block):
 @EXAMPLES
 @given(text=st.lists(st.integers(0, 600), min_size=1, max_size=16).flatmap(splits), block=st.integers(1, 20))
 def test_ids_of_arriving_text(synthesizer, text, block):
-    config = synthesizer.config
-    prompt = BistreamPrompt([56, 265, END, 308, 645], PROMPT.speech_tokens, END)
+    context, policy = BistreamContext([56, 265, END, 308, 645], PROMPT.speech_tokens, END), synthesizer.policy()
 
     def ids(text, block):
-        settings = {"config": config.llm, "sampling": config.sampling, "block": block}
-        return flat(bistream_tokens(synthesizer.params("llm"), text, prompt, jax.random.key(3), **settings))
+        return flat(bistream_tokens(synthesizer.params("llm"), text, context, jax.random.key(3), policy, block))
 
     expected = ids([flat(text)], 15)
     assert expected and ids(text, block) == expected

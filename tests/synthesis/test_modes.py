@@ -5,8 +5,9 @@ import pytest
 
 from cosy_jax.errors import CosyError
 from cosy_jax.prompt.encode import Prompt
-from cosy_jax.synthesis.modes import Voice, lm_context
-from cosy_jax.synthesis.synthesizer import Options
+from cosy_jax.synthesis.modes import lm_context
+from cosy_jax.synthesis.request import Request
+from cosy_jax.synthesis.voice import Voice
 
 PROMPT = Prompt(np.asarray([4, 5], np.int32), np.zeros((4, 80), np.float32), np.zeros(192, np.float32))
 VOICE = Voice(PROMPT, "Some words.")
@@ -38,8 +39,8 @@ def test_mode_without_what_it_needs(mode, voice, instruct, message):
 
 def test_modes_speak_differently(synthesizer):
     speeches = [
-        synthesizer.speak("Good morning.", VOICE, Options(mode=mode, instruct=instruct))
-        for mode, instruct in (("zero-shot", ""), ("cross-lingual", ""), ("instruct", "Speak slowly."))
+        synthesizer.speak(Request("Good morning.", VOICE, mode=mode, instruct=instruct))
+        for mode, instruct in ((None, None), ("cross-lingual", None), (None, "Speak slowly."))
     ]
     assert len({speech.tokens.tobytes() for speech in speeches}) == 3
     assert all(len(speech.audio) == 960 * len(speech.tokens) for speech in speeches)
@@ -48,5 +49,5 @@ def test_modes_speak_differently(synthesizer):
 def test_cross_lingual_text_keeps_its_own_prefix(synthesizer):
     own = "You are a helpful assistant.<|endofprompt|>Good morning."
     assert lm_context("cross-lingual", VOICE, text=own)[0] == ""
-    speeches = [synthesizer.speak(text, VOICE, Options(mode="cross-lingual")) for text in ("Good morning.", own)]
+    speeches = [synthesizer.speak(Request(text, VOICE, mode="cross-lingual")) for text in ("Good morning.", own)]
     np.testing.assert_array_equal(speeches[0].tokens, speeches[1].tokens)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from cosy_jax.compare.snr import snr_db
+from cosy_jax.config import FlowConfig
 from cosy_jax.flow.streaming import extend, init_state, state_bytes
 from cosy_jax.nn.compile_log import count_compilations
 from cosy_jax.nn.precision import BFLOAT16, FLOAT32
@@ -32,9 +33,10 @@ def whole(synthesizer):
 
 
 def test_hops_end_on_chunks():
-    sizes = hops(37)
+    flow = FlowConfig()
+    sizes = hops(37, flow)
     assert [next(sizes) for _ in range(4)] == [38, 50, 100, 100]
-    assert next(hops(50)) == 25
+    assert next(hops(50, flow)) == 25
 
 
 @pytest.mark.parametrize("solver", [cached_solver, exact_solver])

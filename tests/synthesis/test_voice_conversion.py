@@ -5,13 +5,14 @@ import pytest
 import soundfile
 
 from cosy_jax.audio.read import load_audio
+from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.prompt.features import RATE
-from cosy_jax.synthesis.synthesizer import Options
 from cosy_jax.synthesis.voice_conversion import quiet_cuts, source_pieces
 from tests.reference import REPOSITORY
 
 SOURCE = REPOSITORY / "tests" / "data" / "prompt_0.flac"
+CONFIG = ModelConfig()
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +29,11 @@ def noise(seconds, pauses=()):
 
 
 def test_short_source_is_one_piece():
-    assert quiet_cuts(noise(30)) == []
+    assert quiet_cuts(noise(30), 25) == []
 
 
 def test_cuts_lie_in_pauses():
-    cuts = quiet_cuts(noise(75, pauses=(10, 24.3, 29, 48, 49.5, 70)))
+    cuts = quiet_cuts(noise(75, pauses=(10, 24.3, 29, 48, 49.5, 70)), 25)
     assert len(cuts) == 2
     seconds = np.asarray(cuts) / RATE
     assert min(abs(seconds[0] - pause) for pause in (24.3, 29)) < 0.1
@@ -42,7 +43,7 @@ def test_cuts_lie_in_pauses():
 @pytest.mark.parametrize("seconds", [30.01, 30.5, 60.0, 61.3, 100.02])
 def test_pieces_fit_the_tokenizer_and_lose_nothing(seconds):
     wav = noise(seconds)
-    pieces = source_pieces((wav, RATE))
+    pieces = source_pieces((wav, RATE), CONFIG)
     np.testing.assert_array_equal(np.concatenate(pieces), wav)
     lengths = [len(piece) / RATE for piece in pieces]
     assert max(lengths) <= 30 and min(lengths) >= 1
@@ -63,7 +64,7 @@ def test_voice_and_speed_matter(synthesizer, voice):
     plain = synthesizer.convert_voice(SOURCE, voice)
     other = synthesizer.convert_voice(SOURCE, synthesizer.voice(SOURCE))
     assert not np.array_equal(plain.audio, other.audio)
-    slow = synthesizer.convert_voice(SOURCE, voice, Options(speed=0.8))
+    slow = synthesizer.convert_voice(SOURCE, voice, speed=0.8)
     assert len(slow.audio) == 480 * int(len(plain.mel) / 0.8)
 
 
@@ -74,7 +75,7 @@ def test_long_source(synthesizer, voice):
     speech = synthesizer.convert_voice((long, rate), voice, on_stage=stages.append)
     assert stages == ["speech tokens", "flow", "vocoder"]
     assert len(speech.tokens) == 41 * 25 and speech.duration == 41
-    pieces = source_pieces((long, rate))
+    pieces = source_pieces((long, rate), CONFIG)
     assert len(pieces) == 2
     join = len(pieces[0]) * 3 // 2
     jumps = np.abs(np.diff(speech.audio))
@@ -93,10 +94,10 @@ def test_long_source(synthesizer, voice):
 )
 def test_unusable_source(samples, message):
     with pytest.raises(CosyError, match=message):
-        source_pieces((samples, RATE))
+        source_pieces((samples, RATE), CONFIG)
 
 
 def test_silent_file_is_named(tmp_path):
     soundfile.write(tmp_path / "quiet.wav", np.zeros(40 * RATE), RATE)
     with pytest.raises(CosyError, match=r"quiet\.wav' is silent"):
-        source_pieces(tmp_path / "quiet.wav")
+        source_pieces(tmp_path / "quiet.wav", CONFIG)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cosy_jax.text.normalise import REFERENCE, FrontendOptions
 from cosy_jax.text.special_tokens import EXTRA_TOKENS
-from cosy_jax.text.split import prepare, split
+from cosy_jax.text.split import segment_text, split
 from cosy_jax.text.tokenizer import TextTokenizer
 from tests.reference import REPOSITORY
 
@@ -32,7 +32,7 @@ def spoken(text):
 
 @pytest.mark.parametrize("case", RECORDED, ids=lambda case: case["text"][:20])
 def test_recorded_texts_equal_the_references(case):
-    assert prepare(case["text"], TOKENIZER, REFERENCE) == case["split"]
+    assert segment_text(case["text"], TOKENIZER, REFERENCE) == case["split"]
     language = "zh" if any("\u4e00" <= char <= "\u9fff" for char in case["text"]) else "en"
     if "<|" not in case["text"]:
         # The limit is out of their reach.
@@ -41,13 +41,13 @@ def test_recorded_texts_equal_the_references(case):
 
 
 def test_nothing_to_speak():
-    assert prepare("", TOKENIZER) == prepare(" \n", TOKENIZER) == prepare("...! -- 🙂", TOKENIZER) == []
+    assert segment_text("", TOKENIZER) == segment_text(" \n", TOKENIZER) == segment_text("...! -- 🙂", TOKENIZER) == []
 
 
 def test_verbatim_text_is_one_segment():
     text = " Long. " * 100 + "<|endofprompt|>5"
-    assert prepare(text, TOKENIZER) == [text]
-    assert prepare("5. " * 100, TOKENIZER, FrontendOptions(enabled=False)) == ["5. " * 100]
+    assert segment_text(text, TOKENIZER) == [text]
+    assert segment_text("5. " * 100, TOKENIZER, FrontendOptions(enabled=False)) == ["5. " * 100]
 
 
 def test_a_segment_ends_once_both_lengths_are_passed():
@@ -87,7 +87,7 @@ def test_decimals_are_not_cut():
 
 def test_japanese_splits_at_its_own_marks():
     sentence = "今日はとてもいい天気ですね。"
-    segments = prepare(sentence * 20, TOKENIZER)
+    segments = segment_text(sentence * 20, TOKENIZER)
     assert len(segments) > 2 and all(segment.endswith("。") for segment in segments)
 
 
@@ -105,7 +105,7 @@ def test_japanese_splits_at_its_own_marks():
 )
 def test_text_without_marks_obeys_the_limit(text):
     options = FrontendOptions()
-    segments = prepare(text, TOKENIZER, options)
+    segments = segment_text(text, TOKENIZER, options)
     chinese = "我" in text or "你" in text
     lengths = [len(segment) if chinese else len(TOKENIZER.encode(segment)) for segment in segments]
     assert all(length <= options.limit for length in lengths) and len(segments) >= bool(spoken(text))

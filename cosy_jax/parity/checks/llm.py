@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from cosy_jax.config import LLMConfig
 from cosy_jax.llm.qwen2 import Cache, init_cache
 from cosy_jax.llm.sampling import Noise, mask_stop_ids, ras_sample
-from cosy_jax.llm.speech_lm import SpeechLM, TokenRow, prompt_row
+from cosy_jax.llm.speech_lm import SpeechLM, TokenRow, context_row
 from cosy_jax.llm.stream import Draw
 from cosy_jax.nn.precision import Precision
 from cosy_jax.parity.check import Check, equal, judge, within
@@ -119,7 +119,7 @@ def _check_sampled(synthesizer: Synthesizer, path: Path, dump: Mapping[str, np.n
 def recorded_row(dump: Mapping[str, np.ndarray], config: LLMConfig) -> TokenRow:
     """What the reference's language model was given."""
     text = [*dump["prompt_text"].tolist(), *dump["tts_text"].tolist()]
-    return prompt_row(text, dump["prompt_speech_token"], config)
+    return context_row(text, dump["prompt_speech_token"], config)
 
 
 def recorded_bounds(path: Path) -> tuple[int, int]:
@@ -145,7 +145,7 @@ def replay(
     for step, fell_back in enumerate(dump["fallback"]):
         full = next(full_noise) if fell_back else np.ones(config.speech_vocab_size, np.float32)
         noise = Noise(jnp.asarray(dump["noise_nucleus"][step])[None], jnp.asarray(full)[None])
-        logits = mask_stop_ids(decoder.logits, jnp.asarray([step < min_new]), config, reference_slip=True)
+        logits = mask_stop_ids(decoder.logits, jnp.asarray([step < min_new]), config, reference_slips=True)
         drawn, second = ras_sample(logits, recent, noise, sampling)
         yield Draw(int(drawn[0]), bool(second[0]))
         token = int(dump["sampled_tokens"][step] if forced else drawn[0])

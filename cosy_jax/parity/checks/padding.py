@@ -11,9 +11,10 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from cosy_jax.flow.cfm import FlowInputs, solve
-from cosy_jax.llm.decode import Prompts, generate
+from cosy_jax.llm.context import ContextBatch
+from cosy_jax.llm.decode import generate
 from cosy_jax.llm.qwen2 import init_cache
-from cosy_jax.llm.speech_lm import prompt_row
+from cosy_jax.llm.speech_lm import context_row
 from cosy_jax.nn.noise import flow_noise, vocoder_noise
 from cosy_jax.nn.precision import FLOAT32
 from cosy_jax.parity.check import Check, equal, within_scale
@@ -45,11 +46,11 @@ def _check_llm(synthesizer: Synthesizer) -> list[Check]:
     config, precision = synthesizer.config.llm, synthesizer.precision
     random = np.random.default_rng(0)
     lengths = (11, 40)
-    rows = [prompt_row(list(range(n)), random.integers(0, config.speech_token_size, n), config) for n in lengths]
+    rows = [context_row(list(range(n)), random.integers(0, config.speech_token_size, n), config) for n in lengths]
     params = synthesizer.params("llm")
 
-    def prompts(chosen: list[int], size: int) -> Prompts:
-        return Prompts(
+    def prompts(chosen: list[int], size: int) -> ContextBatch:
+        return ContextBatch(
             ids=jnp.asarray(_pad_rows([rows[i].ids for i in chosen], size)),
             is_text=jnp.asarray(_pad_rows([rows[i].is_text for i in chosen], size)),
             lengths=jnp.asarray([len(rows[i].ids) for i in chosen]),
@@ -57,18 +58,17 @@ def _check_llm(synthesizer: Synthesizer) -> list[Check]:
             max_new=jnp.full(len(chosen), 20),
         )
 
-    def logits(prompt: Prompts) -> np.ndarray:
+    def logits(prompt: ContextBatch) -> np.ndarray:
         batch, size = prompt.ids.shape
         cache = init_cache(config, batch, size, precision)
         arguments = (prompt.ids, prompt.is_text, prompt.lengths, cache)
         return np.asarray(apply_llm(params, *arguments, config=config, precision=precision, method="prefill")[0])
 
-    def tokens(prompt: Prompts, seeds: list[int]) -> np.ndarray:
+    def tokens(prompt: ContextBatch, seeds: list[int]) -> np.ndarray:
         batch, size = prompt.ids.shape
         cache = init_cache(config, batch, size + 32, precision)
         keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
-        sampling = synthesizer.config.sampling
-        state = generate(params, cache, prompt, keys, config=config, sampling=sampling, precision=precision, bucket=32)
+        state = generate(params, cache, prompt, keys, policy=synthesizer.policy(), bucket=32)
         return np.asarray(state.tokens)
 
     alone, batch = prompts([0], len(rows[0].ids)), prompts([1, 0], 128)

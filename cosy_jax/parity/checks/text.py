@@ -7,7 +7,7 @@ from pathlib import Path
 from cosy_jax.parity.check import Check
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.text.normalise import REFERENCE, find_language, has_wetext, is_verbatim, normalise
-from cosy_jax.text.split import prepare
+from cosy_jax.text.split import segment_text
 
 # What wetext may rewrite in English: digits, symbols, straight double quotes and abbreviations.
 _FOR_WETEXT = re.compile(r"[^\w\s.,;:!?'-]|\d|\b[A-Z]\w{0,3}\.")
@@ -20,7 +20,7 @@ def check_text_frontend(synthesizer: Synthesizer, path: Path) -> list[Check]:
     left_out = "" if has_wetext() else f", {len(cases) - len(chosen)} left out for want of wetext"
     checks = []
     for name, key, ours in (
-        ("text segments", "split", [prepare(case["text"], synthesizer.tokenizer, REFERENCE) for case in chosen]),
+        ("text segments", "split", [segment_text(case["text"], synthesizer.tokenizer, REFERENCE) for case in chosen]),
         ("normalised text", "joined", [normalise(case["text"], REFERENCE) for case in chosen]),
     ):
         right = sum(a == case[key] for a, case in zip(ours, chosen, strict=True))

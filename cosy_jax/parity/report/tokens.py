@@ -13,8 +13,9 @@ from safetensors.numpy import load_file
 from cosy_jax.errors import CosyError
 from cosy_jax.llm.stream import Draw, draws
 from cosy_jax.parity.checks.llm import recorded_bounds, replay
-from cosy_jax.synthesis.modes import Voice, lm_context
-from cosy_jax.synthesis.synthesizer import Options, Synthesizer
+from cosy_jax.synthesis.modes import lm_context
+from cosy_jax.synthesis.request import Request
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _FIRST_SEGMENT = "llm.safetensors"  # the others: llm_2.safetensors, llm_3.safetensors, ...
 _PROMPT_MELS = ("flow_offline.safetensors", "end_to_end.safetensors")
@@ -89,25 +90,19 @@ def as_segment(text_tokens: int, drawn: Iterable[Draw], bounds: tuple[int, int],
     return Segment(text_tokens, ids, None, fallbacks, bounds)
 
 
-def report_text(synthesizer: Synthesizer, text: str, voice: Voice, options: Options) -> Iterator[str]:
-    """The report of what `Synthesizer.speak` draws for the same arguments; CosyError as there."""
-    context, speech = lm_context(options.mode, voice, options.instruct, text)
-    before, config = len(synthesizer.tokenizer.encode(context)), synthesizer.config
+def report_text(synthesizer: Synthesizer, request: Request) -> Iterator[str]:
+    """The report of what `Synthesizer.speak` draws for a resolved request; CosyError as there."""
+    voice = request.voice_at_hand
+    context, speech = lm_context(request.way, voice, request.instruct or "", request.whole_text)
+    before, policy = len(synthesizer.tokenizer.encode(context)), synthesizer.policy(request.reference_slips)
 
-    def segments() -> Iterator[Segment]:
-        for request in synthesizer.requests(text, voice, options):
-            drawn = draws(
-                synthesizer.params("llm"),
-                request,
-                config=config.llm,
-                sampling=config.sampling,
-                precision=synthesizer.precision,
-                reference_slip=options.reference_min_length,
-            )
-            bounds = request.min_new, request.max_new
-            yield as_segment(int(request.row.is_text.sum()) - before, drawn, bounds, config.llm.speech_token_size)
+    def spoken() -> Iterator[Segment]:
+        for context in synthesizer.contexts(request):
+            drawn = draws(synthesizer.params("llm"), context, policy)
+            bounds = context.min_new, context.max_new
+            yield as_segment(int(context.row.is_text.sum()) - before, drawn, bounds, policy.config.speech_token_size)
 
-    return report_lines(PromptSize(before, len(speech), len(voice.prompt.mel)), segments())
+    return report_lines(PromptSize(before, len(speech), len(voice.prompt.mel)), spoken())
 
 
 def report_dumps(synthesizer: Synthesizer, dumps: Path) -> Iterator[str]:

@@ -1,0 +1,47 @@
+"""A model's parameters, each stage read when it is first asked for."""
+
+import threading
+from collections import defaultdict
+from pathlib import Path
+
+from cosy_jax.checkpoint.reader import load_params
+from cosy_jax.checkpoint.stages import expected_shapes
+from cosy_jax.config import ModelConfig
+from cosy_jax.nn.devices import Devices
+from cosy_jax.nn.precision import FLOAT32, Precision
+
+# A changed bit in the prompt's tokens or in F0 is heard; only the two large networks may be rounded.
+_ROUNDED = ("llm", "flow")
+
+
+class Parameters:
+    """The stages of a converted folder by name; "llm" is the language model that was chosen.
+
+    For any number of threads: a stage is read once, by the first that asks, while the others wait.
+    """
+
+    def __init__(self, folder: Path, config: ModelConfig, llm: str, precision: Precision, devices: Devices) -> None:
+        self._folder, self._config, self._llm = folder, config, llm
+        self._precision, self._devices = precision, devices
+        self._loaded: dict[str, dict] = {}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._lock = threading.Lock()
+
+    def __getitem__(self, stage: str) -> dict:
+        """Nested dicts of device arrays; CosyError where the file does not fit."""
+        with self._lock:
+            lock = self._locks[stage]
+        with lock:
+            if stage not in self._loaded:
+                self._loaded[stage] = self._read(stage)
+            return self._loaded[stage]
+
+    def release(self, stage: str) -> None:
+        """Forget a stage; it is read again when needed."""
+        self._loaded.pop(stage, None)
+
+    def _read(self, stage: str) -> dict:
+        name = self._llm if stage == "llm" else stage
+        precision = self._precision if stage in _ROUNDED else FLOAT32
+        params = load_params(self._folder, name, precision, expected=expected_shapes(name, self._config))
+        return self._devices.params(params)

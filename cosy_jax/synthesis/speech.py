@@ -1,0 +1,46 @@
+"""What comes of a request, and how long each stage took."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cosy_jax.synthesis.stage import Stage
+
+OnStage = Callable[[Stage], None]
+
+
+@dataclass(frozen=True)
+class Speech:
+    """One spoken utterance."""
+
+    audio: np.ndarray  # float32 (S,), in [-0.99, 0.99]
+    sample_rate: int  # Hz
+    tokens: np.ndarray  # int32 (L,), 25 Hz, silence capped
+    mel: np.ndarray  # float32 (T, 80), log amplitude, T = 2 L / speed
+    fallbacks: int  # draws repeated by the repetition rule
+    seconds: dict[Stage, float] = field(default_factory=dict)  # wall time a stage
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio."""
+        return len(self.audio) / self.sample_rate
+
+
+class Stopwatch:
+    """Names each stage as it starts and keeps its wall time."""
+
+    def __init__(self, on_stage: OnStage | None) -> None:
+        self.on_stage = on_stage
+        self.seconds: dict[Stage, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: Stage) -> Iterator[None]:
+        """Times the block as this stage."""
+        if self.on_stage:
+            self.on_stage(stage)
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - start
