@@ -48,6 +48,11 @@ def test_every_module_is_installed(wheel):
     assert found == modules, "list every package in pyproject.toml, under [tool.setuptools]"
 
 
+def test_types_are_installed(wheel):
+    with ZipFile(wheel) as archive:
+        assert "cosy_jax/py.typed" in archive.namelist()
+
+
 def test_conversions_work_where_they_are_installed(wheel, tmp_path):
     with ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
