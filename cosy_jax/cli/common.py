@@ -1,13 +1,10 @@
 """What several subcommands share: options, logging, the compilation cache and the progress bar."""
 
 import argparse
-import logging
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -22,6 +19,7 @@ from rich.progress import (
 )
 
 from cosy_jax.errors import CosyError
+from cosy_jax.nn import compile_cache
 
 if TYPE_CHECKING:
     from cosy_jax.synthesis.modes import Voice
@@ -65,7 +63,7 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compile-cache",
         metavar="DIR",
-        default=os.environ.get("COSY_JAX_CACHE", str(Path.home() / ".cache" / "cosy_jax")),
+        default=compile_cache.default_cache(),
         help="where compiled programs are kept between runs, or 'off' (default: %(default)s; env COSY_JAX_CACHE)",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="let JAX and XLA log")
@@ -153,20 +151,11 @@ def speaking_options(args: argparse.Namespace, voice: "Voice | None") -> "Option
 
 
 def start_jax(args: argparse.Namespace) -> None:
-    """Sets up logging and the persistent compilation cache; call before the first computation."""
-    if not args.verbose:
-        # XLA reads this when its library is loaded, which is why jax is imported here and not above.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        logging.getLogger("jax").setLevel(logging.ERROR)
-    import jax
-
+    """Sets up logging, warnings and the compilation cache; call before the first computation."""
+    compile_cache.start_jax(args.compile_cache, args.verbose)
     from cosy_jax.text.normalise import NoWetextWarning
 
     warnings.simplefilter("ignore", NoWetextWarning)  # commands that read text say it in a sentence of their own
-    if args.compile_cache != "off":
-        jax.config.update("jax_compilation_cache_dir", args.compile_cache)
-        # The smallest programs too: a second run is to compile nothing at all.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 def say_interrupted() -> None:
