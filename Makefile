@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 DEMO_TEXT ?= Hello! This is a first sentence from cosy jax.
 DEMO_PROMPT_TEXT ?= This is what the recording says.
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-all lint clean
 
 # The tiny model in weights/tiny is random: it shows that every stage runs, not how good the voice is.
 demo: $(INSTALLED)
@@ -16,8 +16,14 @@ demo: $(INSTALLED)
 
 # Most of a test's time is compiling, which takes one core: a process a core, each with whole files of tests. Their
 # order stays: the other one puts files of few but long tests last, and one core ends alone.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+# The quick round; test-all is the whole one.
 test: lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not slow"
+
+test-all: lint
+	$(PYTEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

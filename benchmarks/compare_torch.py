@@ -24,12 +24,13 @@ from pathlib import Path
 import jax
 
 from benchmarks.machine import busy_seconds, describe_machine
+from benchmarks.options import add_cache_option
 from benchmarks.reference import Reference
 from benchmarks.table import Figure, add_json_option, print_table, write_figures
 from benchmarks.timing import Timing, measure_in_turn, seconds_of
 from benchmarks.workload import AUDIO_SECONDS, NEW_TOKENS, RUNS, product_type
-from cosy_jax.cli.common import add_compile_options, start_jax
 from cosy_jax.errors import CosyError
+from cosy_jax.nn.compile_cache import start_jax
 from cosy_jax.nn.precision import POLICIES, get_precision
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
@@ -173,7 +174,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="of both sides")
     add_json_option(parser)
-    add_compile_options(parser)
+    add_cache_option(parser)
     return parser.parse_args()
 
 
@@ -181,7 +182,7 @@ def main() -> None:
     args = parse_args()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the reference wants device memory too
     jax.config.update("jax_platforms", {"cpu": "cpu", "cuda": "cuda,cpu"}[args.device])
-    start_jax(args)
+    start_jax(args.compile_cache)
     matcha = args.matcha or args.reference / "third_party" / "Matcha-TTS"
     try:
         with Reference(args.reference_python, args.reference, matcha, args.device) as reference:

@@ -29,8 +29,8 @@ def excite(synthesizer: Synthesizer, mel: np.ndarray, f0_in: Precision, phase: s
         if phase == "compensated":
             sines = _kahan_sines(np.asarray(f0[0], np.float32), config.harmonics)
         else:
-            sines = jnp.sin(2 * jnp.pi * harmonic_cycles(f0.astype(phase), config)[0])
-    return np.asarray(f0[0]), np.asarray(sines)
+            sines = np.asarray(jnp.sin(2 * jnp.pi * harmonic_cycles(f0.astype(phase), config)[0]))
+    return np.asarray(f0[0]), sines
 
 
 def _kahan_sines(f0: np.ndarray, harmonics: int) -> np.ndarray:

@@ -30,7 +30,7 @@ step() { # NAME MODULE ARGUMENTS...
     fi
 }
 
-[ -e "$WEIGHTS/config.json" ] || "$PYTHON" -m cosy_jax.cli.main init --size released "$WEIGHTS"
+[ -e "$WEIGHTS/config.json" ] || "$PYTHON" -m cosy_jax init --size released "$WEIGHTS"
 echo "figures and output of each step: $OUT"
 
 step 1-machine machine --runs "$RUNS"

@@ -17,10 +17,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from benchmarks.counts import llm_step
+from benchmarks.options import add_cache_option
 from benchmarks.table import Figure, add_json_option, print_table, write_figures
 from benchmarks.timing import measure
-from cosy_jax.cli.common import add_compile_options, start_jax
 from cosy_jax.config import LLMConfig
+from cosy_jax.nn.compile_cache import start_jax
 
 READ_ROWS = (1, 2, 8, 32)
 _SIZES = (1024, 2048, 4096, 8192)
@@ -139,9 +140,9 @@ def main() -> None:
     parser.add_argument("--dtype", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--runs", type=int, default=5)
     add_json_option(parser)
-    add_compile_options(parser)
+    add_cache_option(parser)
     args = parser.parse_args()
-    start_jax(args)
+    start_jax(args.compile_cache)
     print(describe_machine())
     limits = {kind: measure_limits(kind, args.runs) for kind in args.dtype}
     print_table(

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.table import Table
 
+from benchmarks.options import add_cache_option
+from benchmarks.table import print_table
 from benchmarks.workload import PREFILLED, TEXT_IDS, standard_prompt
-from cosy_jax.cli.common import add_compile_options, console, start_jax
 from cosy_jax.compare.snr import snr_db
 from cosy_jax.config import SamplingConfig
 from cosy_jax.llm.context import Context
@@ -24,6 +24,7 @@ from cosy_jax.llm.continuous import Batching, ContinuousDecoder, Job
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.sampling import draw_noise, ras_sample
 from cosy_jax.llm.speech_lm import SpeechLM, context_row
+from cosy_jax.nn.compile_cache import start_jax
 from cosy_jax.nn.precision import FLOAT32, get_precision
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
@@ -95,9 +96,9 @@ def main() -> None:
     parser.add_argument("--weights", required=True)
     parser.add_argument("--dtype", nargs="+", default=["bfloat16", "int8"])
     parser.add_argument("--rows", type=int, default=8)
-    add_compile_options(parser)
+    add_cache_option(parser)
     args = parser.parse_args()
-    start_jax(args)
+    start_jax(args.compile_cache)
     exact, ids = run(args.weights, FLOAT32.name, None, args.rows)
     sampling = Synthesizer(args.weights).config.sampling
     measures: dict[str, Callable[[Run], str]] = {
@@ -108,11 +109,9 @@ def main() -> None:
         "mel SNR (dB)": lambda r: f"{snr_db(r.mel, exact.mel):.1f}",
         "audio SNR (dB)": lambda r: f"{snr_db(r.audio, exact.audio):.1f}",
     }
-    table = Table("against float32", *args.dtype, box=None)
     others = [run(args.weights, dtype, ids, args.rows)[0] for dtype in args.dtype]
-    for name, measure in measures.items():
-        table.add_row(name, *(measure(other) for other in others))
-    console.print(table)
+    rows = [(name, *(measure(other) for other in others)) for name, measure in measures.items()]
+    print_table(("against float32", *args.dtype), rows)
 
 
 if __name__ == "__main__":

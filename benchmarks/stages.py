@@ -18,6 +18,7 @@ import jax
 from benchmarks import counts
 from benchmarks.counts import Count
 from benchmarks.machine import Limits, describe_machine, measure_limits
+from benchmarks.options import add_cache_option, add_dtype_option
 from benchmarks.table import Figure, add_json_option, print_figures, print_table, write_figures
 from benchmarks.timing import Timing, measure
 from benchmarks.workload import (
@@ -33,8 +34,8 @@ from benchmarks.workload import (
     run_flow,
     run_vocoder,
 )
-from cosy_jax.cli.common import add_runtime_options, start_jax
 from cosy_jax.llm.qwen2 import init_cache
+from cosy_jax.nn.compile_cache import start_jax
 from cosy_jax.nn.precision import get_precision
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
@@ -172,9 +173,10 @@ def main() -> None:
     parser.add_argument("--flow-batch", type=int, nargs="+", default=[1], help="rows of flow and vocoder (default: 1)")
     parser.add_argument("--runs", type=int, default=3)
     add_json_option(parser)
-    add_runtime_options(parser)
+    add_dtype_option(parser)
+    add_cache_option(parser)
     args = parser.parse_args()
-    start_jax(args)
+    start_jax(args.compile_cache)
     print(describe_machine())
     precision = get_precision(args.dtype)
     kinds = dict.fromkeys(product_type(precision, stage) for stage in RUNS)

@@ -14,13 +14,14 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from benchmarks.options import add_cache_option, add_dtype_option
 from benchmarks.table import Figure, add_json_option, write_figures
 from benchmarks.workload import NEW_TOKENS, PROMPT_TOKENS, TEXT_IDS, standard_prompt
-from cosy_jax.cli.common import add_runtime_options, start_jax
 from cosy_jax.flow.streaming import state_bytes
 from cosy_jax.llm.context import Context
 from cosy_jax.llm.speech_lm import context_row
 from cosy_jax.llm.stream import stream_tokens
+from cosy_jax.nn.compile_cache import start_jax
 from cosy_jax.nn.precision import get_precision
 from cosy_jax.synthesis.streaming import SolvePiece, cached_solver, exact_solver, stream_audio
 from cosy_jax.synthesis.synthesizer import Synthesizer
@@ -96,9 +97,10 @@ def main() -> None:
     parser.add_argument("--left-chunks", type=int, help="chunks of the past that attention sees (default: all)")
     parser.add_argument("--solvers", nargs="*", default=["cached", "exact"], choices=("cached", "exact"))
     add_json_option(parser)
-    add_runtime_options(parser)
+    add_dtype_option(parser)
+    add_cache_option(parser)
     args = parser.parse_args()
-    start_jax(args)
+    start_jax(args.compile_cache)
     synthesizer = Synthesizer(args.weights, precision=get_precision(args.dtype))
     config, precision, prompt = synthesizer.config.flow, synthesizer.precision, standard_prompt()
     new = np.random.default_rng(1).integers(0, 6561, FIRST_HOP * args.seconds + config.lookahead)

@@ -11,21 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conversions.mapping import Parameter, plan
-from conversions.output import check_output, write_manifest, written_whole
-from conversions.read_onnx import open_onnx, weights_by_node
-from conversions.read_pt import open_pt
-from conversions.read_safetensors import open_safetensors
-from conversions.release_config import QWEN_FOLDER, YAML_FILE, read_release_config
-from conversions.rules import STAGE_RULES
-from conversions.source import LazyTensor, check_weight_file
-from conversions.verify import Verification, require_onnxruntime, verify_encoders
-from conversions.write_safetensors import write
 from cosy_jax.checkpoint.reader import LLM_STAGES, flat_shapes, stage_path, storage_dtype
 from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.nn.precision import Precision, get_precision
+
+from .mapping import Parameter, plan
+from .output import check_output, write_manifest, written_whole
+from .read_onnx import open_onnx, weights_by_node
+from .read_pt import open_pt
+from .read_safetensors import open_safetensors
+from .release_config import QWEN_FOLDER, YAML_FILE, read_release_config
+from .rules import STAGE_RULES
+from .source import LazyTensor, check_weight_file
+from .verify import Verification, require_onnxruntime, verify_encoders
+from .write_safetensors import write
 
 TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
 

@@ -10,17 +10,18 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from conversions.mapping import export
-from conversions.output import written_whole
-from conversions.read_safetensors import open_safetensors
-from conversions.release_config import QWEN_FOLDER, YAML_FILE
-from conversions.rules import STAGE_RULES
-from conversions.write_release_config import qwen_config, release_yaml
-from conversions.write_safetensors import Entry, write
 from cosy_jax.checkpoint.reader import LLM_STAGES, STAGES, flat_shapes, load_config, shape_difference, stage_path
 from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
+
+from .mapping import export
+from .output import written_whole
+from .read_safetensors import open_safetensors
+from .release_config import QWEN_FOLDER, YAML_FILE
+from .rules import STAGE_RULES
+from .write_release_config import qwen_config, release_yaml
+from .write_safetensors import Entry, write
 
 NETWORKS = (*LLM_STAGES, "flow", "hift")
 ENCODERS = tuple(STAGE_RULES[stage].files[0] for stage in STAGES if stage not in NETWORKS)

@@ -14,11 +14,12 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
-from conversions.source import LazyTensor
-from conversions.transforms import IDENTITY, Shape, Transform
 from cosy_jax.checkpoint.reader import list_some, shape_difference
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
+
+from .source import LazyTensor
+from .transforms import IDENTITY, Shape, Transform
 
 _FLOAT32 = np.dtype(np.float32)
 _PLACEHOLDER = re.compile(r"\{(\w+)(?:\+(\d+))?\}")

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from tokenizers.pre_tokenizers import ByteLevel
 
-from conversions.output import check_output, write_manifest, written_whole
-from conversions.write_safetensors import write
 from cosy_jax.checkpoint.reader import STAGES, flat_shapes, stage_path, storage_dtype
 from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import FlowConfig, LLMConfig, ModelConfig, SpeechTokenizerConfig, VocoderConfig
 from cosy_jax.nn.precision import get_precision
+
+from .output import check_output, write_manifest, written_whole
+from .write_safetensors import write
 
 RANDOM_STAGES = tuple(stage for stage in STAGES if stage != "llm.rl")
 SIZES = {

@@ -14,8 +14,9 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
-from conversions.source import LazyTensor, check_weight_file, read_range
 from cosy_jax.errors import CosyError
+
+from .source import LazyTensor, check_weight_file, read_range
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}

@@ -19,8 +19,9 @@ from typing import Any, Literal, NoReturn
 import ml_dtypes
 import numpy as np
 
-from conversions.source import LazyTensor, check_weight_file, read_range
 from cosy_jax.errors import CosyError
+
+from .source import LazyTensor, check_weight_file, read_range
 
 _STORAGE_TYPES = {
     "DoubleStorage": np.float64,

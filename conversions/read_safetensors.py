@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from conversions.source import LazyTensor, check_weight_file, read_range
 from cosy_jax.checkpoint.reader import StoredTensor, read_header
+
+from .source import LazyTensor, check_weight_file, read_range
 
 
 def open_safetensors(path: Path) -> dict[str, LazyTensor]:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conversions.read_yaml import TAG, read_yaml
-from conversions.source import LazyTensor
 from cosy_jax.config import (
     FlowConfig,
     LLMConfig,
@@ -19,6 +17,9 @@ from cosy_jax.config import (
     VocoderConfig,
 )
 from cosy_jax.errors import CosyError
+
+from .read_yaml import TAG, read_yaml
+from .source import LazyTensor
 
 YAML_FILE = "cosyvoice3.yaml"
 QWEN_FOLDER = "CosyVoice-BlankEN"

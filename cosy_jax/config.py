@@ -1,7 +1,7 @@
 """Sizes and settings of every stage, as frozen dataclasses.
 
-`conversions.release_config` fills them from a released folder (cosyvoice3.yaml, CosyVoice-BlankEN/config.json and
-the two ONNX files); `config.json` of a converted folder stores them. The defaults are the released
+`cosy_jax.conversions.release_config` fills them from a released folder (cosyvoice3.yaml, CosyVoice-BlankEN/config.json
+and the two ONNX files); `config.json` of a converted folder stores them. The defaults are the released
 Fun-CosyVoice3-0.5B sizes.
 """
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from conversions.capture.end_of_prompt import marked
-from conversions.capture.inputs import Inputs
-from conversions.capture.report import SPEECH_IDS
+from .end_of_prompt import marked
+from .inputs import Inputs
+from .report import SPEECH_IDS
 
 NOTE = (
     "bi-streaming: the reference's interleaved decoding; each id is the arg max over the speech ids [0, 6561), except "

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import torch
 
-from conversions.capture.inputs import Inputs, Prompt
-from conversions.capture.loading import load_flow
-from conversions.capture.options import Options
-from conversions.capture.precision import float64, half_precision, keep_rotary_exact
-from conversions.capture.trace import Layers, as_dump, traced, unchanged
-from conversions.capture.writing import Writer
+from .inputs import Inputs, Prompt
+from .loading import load_flow
+from .options import Options
+from .precision import float64, half_precision, keep_rotary_exact
+from .trace import Layers, as_dump, traced, unchanged
+from .writing import Writer
 
 _log = logging.getLogger("capture")
 HOP = 25  # tokens; CosyVoice3Model.token_hop_len

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from conversions.capture.errors import CaptureError
+from .errors import CaptureError
 
 RECIPE = "cosyvoice3.yaml"
 PRETRAINED = "CosyVoice-BlankEN"

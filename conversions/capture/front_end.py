@@ -7,11 +7,11 @@ from unittest import mock
 
 import torch
 
-from conversions.capture.errors import CaptureError
-from conversions.capture.folders import PRETRAINED
-from conversions.capture.inputs import Prompt
-from conversions.capture.loading import build
-from conversions.capture.packages import FRONT_END, missing
+from .errors import CaptureError
+from .folders import PRETRAINED
+from .inputs import Prompt
+from .loading import build
+from .packages import FRONT_END, missing
 
 _MODELS = ("campplus.onnx", "speech_tokenizer_v3.onnx")
 _SECONDS = 30  # more the reference refuses

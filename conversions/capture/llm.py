@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 import torch
 
-from conversions.capture.bistream import NOTE as BISTREAM_NOTE
-from conversions.capture.bistream import bistream_cases
-from conversions.capture.end_of_prompt import looked_up_as, marked
-from conversions.capture.inputs import Inputs
-from conversions.capture.loading import load_llm
-from conversions.capture.options import Options
-from conversions.capture.precision import float64, half_precision
-from conversions.capture.report import Segment
-from conversions.capture.sampling import Draw, Recorder, Rule, greedy
-from conversions.capture.trace import Layers, as_dump, kept, traced, unchanged
-from conversions.capture.writing import Writer
+from .bistream import NOTE as BISTREAM_NOTE
+from .bistream import bistream_cases
+from .end_of_prompt import looked_up_as, marked
+from .inputs import Inputs
+from .loading import load_llm
+from .options import Options
+from .precision import float64, half_precision
+from .report import Segment
+from .sampling import Draw, Recorder, Rule, greedy
+from .trace import Layers, as_dump, kept, traced, unchanged
+from .writing import Writer
 
 _log = logging.getLogger("capture")
 _GREEDY_STEPS = 24

@@ -15,10 +15,10 @@ import torch
 import transformers
 from transformers import AutoConfig, Qwen2ForCausalLM
 
-from conversions.capture.errors import CaptureError
-from conversions.capture.folders import PRETRAINED, RECIPE, Folders, find_weights
-from conversions.capture.packages import install_stand_ins
-from conversions.capture.recipe import prune
+from .errors import CaptureError
+from .folders import PRETRAINED, RECIPE, Folders, find_weights
+from .packages import install_stand_ins
+from .recipe import prune
 
 _log = logging.getLogger("capture")
 

@@ -2,10 +2,10 @@
 
 import torch
 
-from conversions.capture.loading import build
-from conversions.capture.options import Options
-from conversions.capture.vocoder import OFFLINE_FRAMES
-from conversions.capture.writing import Writer
+from .loading import build
+from .options import Options
+from .vocoder import OFFLINE_FRAMES
+from .writing import Writer
 
 _NOISE_NOTE = (
     "exact float32 values. flow noise: manual_seed(0) then randn(1,80,15000). hift: drawn while the modules are built, "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conversions.capture.errors import CaptureError
+from .errors import CaptureError
 
 STAGES = ("prompt", "llm", "flow", "hift", "stream", "noise", "trace")
 MARKER = "<|endofprompt|>"

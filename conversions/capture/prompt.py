@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from conversions.capture.end_of_prompt import END_OF_PROMPT
-from conversions.capture.folders import PRETRAINED
-from conversions.capture.front_end import (
+from .end_of_prompt import END_OF_PROMPT
+from .folders import PRETRAINED
+from .front_end import (
     Features,
     as_prompt,
     has_tokenizer,
@@ -18,9 +18,9 @@ from conversions.capture.front_end import (
     load_tokenizer,
     read_features,
 )
-from conversions.capture.inputs import Inputs, Prompt
-from conversions.capture.options import MARKER, Options
-from conversions.capture.writing import Writer
+from .inputs import Inputs, Prompt
+from .options import MARKER, Options
+from .writing import Writer
 
 _log = logging.getLogger("capture")
 _SEEDED_SPEECH = 75  # tokens, 3 s

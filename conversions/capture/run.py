@@ -6,20 +6,20 @@ from pathlib import Path
 import safetensors
 import torch
 
-from conversions.capture.errors import CaptureError
-from conversions.capture.flow import HOP, capture_flow, first_piece
-from conversions.capture.folders import Folders, commit_of
-from conversions.capture.inputs import Inputs
-from conversions.capture.llm import capture_llm
-from conversions.capture.loading import prepare
-from conversions.capture.noise import capture_noise
-from conversions.capture.options import Options
-from conversions.capture.prompt import capture_prompt
-from conversions.capture.report import SPEECH_IDS, Segment, token_lines
-from conversions.capture.stage import run_stage
-from conversions.capture.streaming import cap_silence, capture_stream
-from conversions.capture.vocoder import capture_vocoder
-from conversions.capture.writing import Writer
+from .errors import CaptureError
+from .flow import HOP, capture_flow, first_piece
+from .folders import Folders, commit_of
+from .inputs import Inputs
+from .llm import capture_llm
+from .loading import prepare
+from .noise import capture_noise
+from .options import Options
+from .prompt import capture_prompt
+from .report import SPEECH_IDS, Segment, token_lines
+from .stage import run_stage
+from .streaming import cap_silence, capture_stream
+from .vocoder import capture_vocoder
+from .writing import Writer
 
 _log = logging.getLogger("capture")
 

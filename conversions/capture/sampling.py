@@ -9,8 +9,8 @@ from unittest import mock
 
 import torch
 
-from conversions.capture.errors import CaptureError
-from conversions.capture.report import SPEECH_IDS
+from .errors import CaptureError
+from .report import SPEECH_IDS
 
 Rule = Callable[[torch.Tensor, list[int], int], int]
 _multinomial = torch.Tensor.multinomial

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from conversions.capture.inputs import Inputs
-from conversions.capture.loading import load_flow_and_vocoder
-from conversions.capture.options import Options
-from conversions.capture.precision import half_precision, keep_rotary_exact
-from conversions.capture.writing import Writer
+from .inputs import Inputs
+from .loading import load_flow_and_vocoder
+from .options import Options
+from .precision import half_precision, keep_rotary_exact
+from .writing import Writer
 
 _log = logging.getLogger("capture")
 _NOTE = (

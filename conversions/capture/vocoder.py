@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import torch
 
-from conversions.capture.inputs import Inputs
-from conversions.capture.loading import load_vocoder
-from conversions.capture.options import Options
-from conversions.capture.precision import float64
-from conversions.capture.trace import Layers, as_dump, channels_first, traced, unchanged
-from conversions.capture.writing import Writer
+from .inputs import Inputs
+from .loading import load_vocoder
+from .options import Options
+from .precision import float64
+from .trace import Layers, as_dump, channels_first, traced, unchanged
+from .writing import Writer
 
 _log = logging.getLogger("capture")
 OFFLINE_FRAMES = 120

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from conversions.mapping import Ignore, Rule
-from conversions.rules import flow, hift, llm, speaker_encoder, speech_tokenizer
+from ..mapping import Ignore, Rule
+from . import flow, hift, llm, speaker_encoder, speech_tokenizer
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from conversions.mapping import Ignore, Rule
-from conversions.source import LazyTensor
-from conversions.transforms import CONV1D, IDENTITY, Transform
 from cosy_jax.config import ModelConfig
+
+from ..mapping import Ignore, Rule
+from ..source import LazyTensor
+from ..transforms import CONV1D, IDENTITY, Transform
 
 _ROPE_THETA = 10000.0
 

@@ -1,7 +1,7 @@
 """hift.pt: the F0 predictor and the vocoder. Weight norm is folded into the kernels."""
 
-from conversions.mapping import Ignore, Rule
-from conversions.transforms import CONV1D, WEIGHT_NORM
+from ..mapping import Ignore, Rule
+from ..transforms import CONV1D, WEIGHT_NORM
 
 PREFIX = "generator."  # training saves generator and discriminator in one module
 

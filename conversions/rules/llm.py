@@ -1,6 +1,6 @@
 """llm.pt, llm.rl.pt: the Qwen2 backbone, the speech embedding and the speech head."""
 
-from conversions.mapping import Ignore, Rule
+from ..mapping import Ignore, Rule
 
 _TEXT_EMBEDDING = "llm.model.model.embed_tokens.weight"
 _LAYER = "llm.model.model.layers.{n}"

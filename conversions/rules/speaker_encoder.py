@@ -3,8 +3,8 @@
 Most convolutions there have the batch norm that follows them folded in; the batch norms that come before one are kept.
 """
 
-from conversions.mapping import Ignore, Rule
-from conversions.transforms import CONV1D, CONV2D, POINTWISE, Transform
+from ..mapping import Ignore, Rule
+from ..transforms import CONV1D, CONV2D, POINTWISE, Transform
 
 _LAYER = "/xvector/block{b}/tdnnd{i+1}"
 

@@ -1,7 +1,7 @@
 """speech_tokenizer_v3.onnx: source names are those of `read_onnx.weights_by_node`."""
 
-from conversions.mapping import Ignore, Rule
-from conversions.transforms import CONV1D, MATMUL
+from ..mapping import Ignore, Rule
+from ..transforms import CONV1D, MATMUL
 
 _BLOCK = "/blocks.{n}"
 _LINEARS = (

@@ -1,4 +1,4 @@
-"""The reader of a converted folder, which `conversions.convert` writes.
+"""The reader of a converted folder, which `cosy_jax.conversions.convert` writes.
 
 config.json                     format version, storage type, sizes (`ModelConfig`), digests of the sources and of
                                 these files

@@ -1,13 +1,10 @@
 """What several subcommands share: options, logging, the compilation cache and the progress bar."""
 
 import argparse
-import logging
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -20,6 +17,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from cosy_jax.nn import compile_cache
 
 if TYPE_CHECKING:
     from cosy_jax.synthesis.request import Request
@@ -65,7 +64,7 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compile-cache",
         metavar="DIR",
-        default=os.environ.get("COSY_JAX_CACHE", str(Path.home() / ".cache" / "cosy_jax")),
+        default=compile_cache.default_cache(),
         help="where compiled programs are kept between runs, or 'off' (default: %(default)s; env COSY_JAX_CACHE)",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="let JAX and XLA log")
@@ -163,21 +162,12 @@ def flag(field: str) -> str:
 
 
 def start_jax(args: argparse.Namespace) -> None:
-    """Sets up logging and the persistent compilation cache; call before the first computation."""
-    if not args.verbose:
-        # XLA reads this when its library is loaded, which is why jax is imported here and not above.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        logging.getLogger("jax").setLevel(logging.ERROR)
-    import jax
-
+    """Sets up logging, warnings and the compilation cache; call before the first computation."""
+    compile_cache.start_jax(args.compile_cache, args.verbose)
     from cosy_jax.text.normalise import NoWetextWarning
 
     warnings.simplefilter("ignore", NoWetextWarning)  # commands that read text say it in a sentence of their own
     warnings.showwarning = _say_warning
-    if args.compile_cache != "off":
-        jax.config.update("jax_compilation_cache_dir", args.compile_cache)
-        # The smallest programs too: a second run is to compile nothing at all.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -18,7 +18,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from conversions.convert import convert
+    from cosy_jax.conversions.convert import convert
 
     with file_progress() as progress:
         report = convert(args.model, args.out, dtype=args.dtype, verify=args.verify, progress=progress)

@@ -15,7 +15,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from conversions.export import ENCODERS, export_release
+    from cosy_jax.conversions.export import ENCODERS, export_release
 
     with file_progress() as progress:
         files = export_release(args.weights, args.out, progress)

@@ -20,7 +20,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from conversions.random_weights import RANDOM_STAGES, write_random
+    from cosy_jax.conversions.random_weights import RANDOM_STAGES, write_random
 
     steps = write_random(args.out, args.size, args.seed, args.dtype)
     for _ in track(steps, "random weights", total=len(RANDOM_STAGES), console=status, transient=True):

@@ -20,6 +20,16 @@ _EXAMPLES = """examples:
 """
 
 
+class _Version(argparse.Action):
+    """Argparse's own would look the version up at every start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(parser.prog, version("cosy_jax"))
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser with every subcommand; each stores its function as `run`."""
     parser = argparse.ArgumentParser(
@@ -28,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in (synthesize, batch, convert_voice, voice, convert, export, info, compare, parity, tokens, init):
         module.add_parser(commands)
@@ -48,7 +59,3 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

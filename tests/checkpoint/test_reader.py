@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from conversions.convert import convert
 from cosy_jax.checkpoint.reader import (
     FORMAT_VERSION,
     STAGES,
@@ -17,6 +16,7 @@ from cosy_jax.checkpoint.reader import (
     select_llm,
 )
 from cosy_jax.checkpoint.stages import expected_shapes
+from cosy_jax.conversions.convert import convert
 from cosy_jax.errors import CosyError
 from cosy_jax.nn.precision import BFLOAT16, FLOAT32
 from tests.conversions.release import CONFIG, largest_error, write_release

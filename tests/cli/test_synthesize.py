@@ -106,7 +106,7 @@ BAD = {
     "two voices": (lambda p: {"voice": "ann", "voices": p}, "--prompt-wav or --voice: Say in which voice"),
     "zero-shot without transcript": (
         lambda p: {"prompt_text": None},
-        "--prompt-text: Mode zero-shot needs what is said",
+        "--prompt-text: Mode zero-shot needs",
     ),
     "zero-shot, saved without transcript": (saved, "--voice: The voice has no transcript"),
     "transcript of a saved voice": (

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from conversions.capture.report import Segment as Captured
-from conversions.capture.report import token_lines
 from cosy_jax.cli import main
+from cosy_jax.conversions.capture.report import Segment as Captured
+from cosy_jax.conversions.capture.report import token_lines
 from cosy_jax.llm.silence import cap_silence
 from cosy_jax.llm.stream import Draw, draws
 from cosy_jax.parity.report.tokens import PromptSize, as_segment, report_lines, report_text

@@ -7,10 +7,6 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from conversions.mapping import export
-from conversions.rules import STAGE_RULES
-from conversions.source import LazyTensor
-from conversions.write_release_config import qwen_config, release_yaml
 from cosy_jax.checkpoint.reader import flat_shapes
 from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import (
@@ -21,6 +17,10 @@ from cosy_jax.config import (
     SpeechTokenizerConfig,
     VocoderConfig,
 )
+from cosy_jax.conversions.mapping import export
+from cosy_jax.conversions.rules import STAGE_RULES
+from cosy_jax.conversions.source import LazyTensor
+from cosy_jax.conversions.write_release_config import qwen_config, release_yaml
 from tests.conversions.onnx_writer import write_onnx
 from tests.conversions.pt_writer import write_pt
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import weakref
@@ -13,13 +14,13 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from conversions.capture import options, packages, stage
-from conversions.capture.errors import CaptureError
-from conversions.capture.folders import check_folders, commit_of, find_weights
-from conversions.capture.recipe import prune
-from conversions.capture.report import Segment, token_lines
-from conversions.capture_reference import main
 from cosy_jax.compare.snr import snr_db
+from cosy_jax.conversions.capture import options, packages, stage
+from cosy_jax.conversions.capture.errors import CaptureError
+from cosy_jax.conversions.capture.folders import check_folders, commit_of, find_weights
+from cosy_jax.conversions.capture.recipe import prune
+from cosy_jax.conversions.capture.report import Segment, token_lines
+from cosy_jax.conversions.capture_reference import main
 from cosy_jax.parity.report import tokens as token_report
 from cosy_jax.parity.run import not_covered, run_parity
 from tests.reference import REPOSITORY, reference_dir
@@ -42,6 +43,15 @@ def release(folder, *names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("")
     return folder
+
+
+def test_copy_of_any_name_runs(tmp_path):
+    folder = tmp_path / "some-tools"
+    shutil.copytree(SCRIPT.parent / "capture", folder / "capture")
+    shutil.copy(SCRIPT, folder)
+    command = [sys.executable, "-S", SCRIPT.name, "--help"]  # without site-packages
+    shown = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+    assert "example:" in shown and "--prompt-wav" in shown
 
 
 def test_one_sentence_for_what_is_missing(tmp_path, capsys):
@@ -68,7 +78,7 @@ def test_one_sentence_for_packages(tmp_path, capsys, monkeypatch):
     (tmp_path / "cosyvoice").mkdir()
     (tmp_path / "matcha").mkdir()
     release(tmp_path, "llm.pt", "flow.pt", "hift.pt")
-    monkeypatch.setattr("conversions.capture_reference.NEEDED", ("json", "surely_absent"))
+    monkeypatch.setattr("cosy_jax.conversions.capture.command.NEEDED", ("json", "surely_absent"))
     folder = str(tmp_path)
     assert main(["--reference", folder, "--matcha", folder, "--model", folder, "--out", str(tmp_path / "o")]) == 2
     assert "lacks surely_absent: run this in the reference's environment." in capsys.readouterr().err

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from conversions.convert import convert
-from conversions.rules import STAGE_RULES
-from conversions.verify import verify_encoders
 from cosy_jax.checkpoint.reader import load_config
+from cosy_jax.conversions.convert import convert
+from cosy_jax.conversions.rules import STAGE_RULES
+from cosy_jax.conversions.verify import verify_encoders
 from cosy_jax.errors import CosyError
 from tests.conversions.onnx_writer import write_onnx
 from tests.conversions.pt_writer import write_pt

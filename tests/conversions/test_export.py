@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from conversions.convert import convert
-from conversions.export import ENCODERS, export_release
-from conversions.release_config import YAML_FILE
-from conversions.transforms import WEIGHT_NORM
 from cosy_jax.checkpoint.reader import load_config
 from cosy_jax.cli import main
+from cosy_jax.conversions.convert import convert
+from cosy_jax.conversions.export import ENCODERS, export_release
+from cosy_jax.conversions.release_config import YAML_FILE
+from cosy_jax.conversions.transforms import WEIGHT_NORM
 from cosy_jax.errors import CosyError
 from tests.conftest import TINY
 from tests.conversions.release import write_release

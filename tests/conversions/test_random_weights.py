@@ -2,10 +2,10 @@
 
 import pytest
 
-from conversions.random_weights import RANDOM_STAGES, write_random
 from cosy_jax.checkpoint.reader import describe, load_config
 from cosy_jax.cli import main
 from cosy_jax.config import ModelConfig
+from cosy_jax.conversions.random_weights import RANDOM_STAGES, write_random
 from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.synthesizer import Synthesizer
 

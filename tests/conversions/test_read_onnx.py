@@ -3,7 +3,7 @@ import struct
 import numpy as np
 import pytest
 
-from conversions.read_onnx import Node, open_onnx, weights_by_node
+from cosy_jax.conversions.read_onnx import Node, open_onnx, weights_by_node
 from cosy_jax.errors import CosyError
 from tests.conversions.onnx_writer import (
     FLOAT,

@@ -7,8 +7,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from conversions.read_pt import open_pt
-from conversions.read_safetensors import open_safetensors
+from cosy_jax.conversions.read_pt import open_pt
+from cosy_jax.conversions.read_safetensors import open_safetensors
 from cosy_jax.errors import CosyError
 from tests.conversions.pt_writer import Call, Global, Storage, dump, emit, storage_of, tensor, write_archive, write_pt
 from tests.reference import reference_dir, requires_reference

@@ -1,6 +1,6 @@
 import pytest
 
-from conversions.read_yaml import read_yaml
+from cosy_jax.conversions.read_yaml import read_yaml
 from cosy_jax.errors import CosyError
 
 

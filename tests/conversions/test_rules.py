@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conversions.mapping import Ignore, Rule, match_target, plan
-from conversions.rules import STAGE_RULES
-from conversions.transforms import CONV1D, CONV2D, IDENTITY, MATMUL, POINTWISE, WEIGHT_NORM
 from cosy_jax.checkpoint.reader import flat_shapes
 from cosy_jax.checkpoint.stages import expected_shapes
+from cosy_jax.conversions.mapping import Ignore, Rule, match_target, plan
+from cosy_jax.conversions.rules import STAGE_RULES
+from cosy_jax.conversions.transforms import CONV1D, CONV2D, IDENTITY, MATMUL, POINTWISE, WEIGHT_NORM
 from cosy_jax.errors import CosyError
 from tests.conversions.release import CONFIG, largest_error, lazy, random_params, released
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from conversions.write_safetensors import write
 from cosy_jax.checkpoint.reader import read_header
+from cosy_jax.conversions.write_safetensors import write
 
 ARRAYS = {
     "a/kernel": np.arange(6, dtype=np.float32).reshape(2, 3).T,

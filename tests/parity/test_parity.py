@@ -6,8 +6,8 @@ from fnmatch import fnmatch
 import numpy as np
 import pytest
 
-from conversions.convert import convert
 from cosy_jax.cli import main
+from cosy_jax.conversions.convert import convert
 from cosy_jax.errors import CosyError
 from cosy_jax.parity import check
 from cosy_jax.parity.run import CHECKS, not_covered, run_parity

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from conversions.convert import convert
 from cosy_jax.checkpoint.reader import load_config
 from cosy_jax.config import (
     FlowConfig,
@@ -18,6 +17,7 @@ from cosy_jax.config import (
     SpeechTokenizerConfig,
     VocoderConfig,
 )
+from cosy_jax.conversions.convert import convert
 from tests.conversions.release import write_release
 from tests.properties.profile import examples
 
