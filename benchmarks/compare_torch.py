@@ -2,7 +2,7 @@
 machine, random weights on both sides, in turn (ours, reference, ours, ...), medians; first runs apart.
 
     python -m benchmarks.compare_torch --weights weights/random --reference CosyVoice [--matcha Matcha-TTS]
-        [--reference-python PYTHON] [--stages llm flow hift] [--dtype float32 bfloat16 int8] [--batch 1 8 16 32]
+        [--reference-python PYTHON] [--stages llm flow vocoder] [--dtype float32 bfloat16 int8] [--batch 1 8 16 32]
         [--runs 3] [--device cuda] [--json FILE]
 
 The reference runs one utterance at a time, the language model and the flow in float32 or bfloat16, its vocoder, as
@@ -34,7 +34,7 @@ from cosy_jax.nn.compile_cache import start_jax
 from cosy_jax.nn.precision import POLICIES, get_precision
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
-STAGES = {"llm": "language model", "flow": "flow", "hift": "vocoder"}
+STAGES = {"llm": "language model", "flow": "flow", "vocoder": "vocoder"}
 END_TO_END = (1, 16)  # batches of the language model; flow and vocoder follow one utterance at a time
 _REFERENCE_DTYPE = {"int8": "bfloat16"}
 
@@ -66,7 +66,7 @@ def compare(
 ) -> Iterator[Pair]:
     """Both sides of a stage in turn; only this stage is in memory meanwhile."""
     dtype = product_type(synthesizer.precision, stage)
-    configs = {"llm": synthesizer.config.llm, "flow": synthesizer.config.flow, "hift": synthesizer.config.vocoder}
+    configs = {"llm": synthesizer.config.llm, "flow": synthesizer.config.flow, "vocoder": synthesizer.config.vocoder}
     synthesizer.params(stage)
     reference.load(stage, _REFERENCE_DTYPE.get(dtype, dtype), configs[stage])
 
@@ -126,7 +126,7 @@ def rows_of(pairs: list[Pair]) -> Iterator[Row]:
         yield Row(STAGES["llm"], pair.dtype, pair.batch, "tokens/s", *tokens, pair.faster)
     for pair in (pair for pair in pairs if pair.stage == "llm" and pair.batch in END_TO_END):
         policy = get_precision(pair.dtype)
-        keys = [(stage, product_type(policy, stage), 1) for stage in ("flow", "hift")]
+        keys = [(stage, product_type(policy, stage), 1) for stage in ("flow", "vocoder")]
         if all(key in found for key in keys):
             yield _end_to_end(pair, [found[key] for key in keys])
 

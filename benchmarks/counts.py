@@ -123,12 +123,12 @@ def f0(config: VocoderConfig, rows: int, frames: int) -> Count:
     )
 
 
-def hift(config: VocoderConfig, rows: int, frames: int) -> Count:
+def vocoder(config: VocoderConfig, rows: int, frames: int) -> Count:
     """The network from mel and excitation to audio, convolution by convolution, with both Fourier transforms."""
-    return sum(_hift_layers(config, rows, frames), Count())
+    return sum(_vocoder_layers(config, rows, frames), Count())
 
 
-def _hift_layers(config: VocoderConfig, rows: int, frames: int) -> Iterator[Count]:
+def _vocoder_layers(config: VocoderConfig, rows: int, frames: int) -> Iterator[Count]:
     c, bins = config, config.n_fft + 2
     spectra = frames * c.samples_per_frame // c.hop + 1
     yield product(rows * frames * c.samples_per_frame, c.harmonics, 1)

@@ -22,7 +22,7 @@ from cosy_jax.vocoder.source import F0Predictor, harmonic_cycles
 def excite(synthesizer: Synthesizer, mel: np.ndarray, f0_in: Precision, phase: str) -> tuple[np.ndarray, np.ndarray]:
     """F0 (T,) and sines (T, H). phase: "float64", "float32" or "compensated", a float32 Kahan sum."""
     config = synthesizer.config.vocoder
-    params = {"params": synthesizer.params("hift")["f0_predictor"]}
+    params = {"params": synthesizer.params("vocoder")["f0_predictor"]}
     with jax.enable_x64(True):
         x = jnp.asarray(mel, f0_in.compute)[None]
         f0 = F0Predictor(config, f0_in).apply(params, x)

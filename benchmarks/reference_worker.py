@@ -120,7 +120,7 @@ def build_flow(job: dict, device: str) -> Callable[[], object]:
     )
 
 
-def build_hift(job: dict, device: str) -> Callable[[], object]:
+def build_vocoder(job: dict, device: str) -> Callable[[], object]:
     """Turns the mel of the new tokens into audio."""
     from cosyvoice.hifigan.f0_predictor import CausalConvRNNF0Predictor
     from cosyvoice.hifigan.generator import CausalHiFTGenerator
@@ -151,7 +151,7 @@ def build_hift(job: dict, device: str) -> Callable[[], object]:
     return lambda: model.inference(mel, finalize=True)
 
 
-BUILDERS = {"llm": build_llm, "flow": build_flow, "hift": build_hift}
+BUILDERS = {"llm": build_llm, "flow": build_flow, "vocoder": build_vocoder}
 
 
 def _tokens(count: int, device: str) -> torch.Tensor:

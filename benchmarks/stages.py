@@ -106,8 +106,8 @@ class Bench:
     def vocoder(self, batch: int) -> Iterator[Measured]:
         timing, config = measure(lambda: run_vocoder(self.synthesizer, batch), self.runs), self.synthesizer.config
         frames = config.flow.token_mel_ratio * NEW_TOKENS
-        count = counts.hift(config.vocoder, batch, frames) + counts.f0(config.vocoder, batch, frames)
-        yield self._measured(VOCODER, "hift", batch, timing, count, 4)
+        count = counts.vocoder(config.vocoder, batch, frames) + counts.f0(config.vocoder, batch, frames)
+        yield self._measured(VOCODER, "vocoder", batch, timing, count, 4)
 
     def _measured(self, name: str, stage: str, batch: int, timing: Timing, count: Count, value_size: int) -> Measured:
         dtype = product_type(self.synthesizer.precision, stage)
@@ -129,7 +129,7 @@ def measure_stages(bench: Bench, batches: list[int], flow_batches: list[int]) ->
     for stage, run, sizes in (
         ("llm", bench.llm, batches),
         ("flow", bench.flow, flow_batches),
-        ("hift", bench.vocoder, flow_batches),
+        ("vocoder", bench.vocoder, flow_batches),
     ):
         begin = time.perf_counter()
         jax.block_until_ready(bench.synthesizer.params(stage))

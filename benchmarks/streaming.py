@@ -38,7 +38,7 @@ def time_pieces(synthesizer: Synthesizer, make_solver: Callable[[], SolvePiece],
     for until in range(PROMPT_TOKENS + FIRST_HOP, len(tokens) - lookahead + 1, FIRST_HOP):
         start = time.perf_counter()
         mel = solve(tokens, until, False)
-        _, state = vocoder_streaming.extend(synthesizer.params("hift"), state, mel, synthesizer.config, False)
+        _, state = vocoder_streaming.extend(synthesizer.params("vocoder"), state, mel, synthesizer.config, False)
         seconds.append(time.perf_counter() - start)
     return seconds
 
@@ -48,7 +48,7 @@ def time_stream(synthesizer: Synthesizer, make_solver: Callable[[], SolvePiece],
     new, prompt = tokens[PROMPT_TOKENS:].tolist(), standard_prompt()
     for _ in range(2):
         start = time.perf_counter()
-        for _ in stream_audio([new], prompt, make_solver(), synthesizer.params("hift"), synthesizer.config):
+        for _ in stream_audio([new], prompt, make_solver(), synthesizer.params("vocoder"), synthesizer.config):
             pass
     return time.perf_counter() - start
 
@@ -65,7 +65,7 @@ def time_first_audio(synthesizer: Synthesizer, make_solver: Callable[[], SolvePi
     mel = make_solver()(tokens, PROMPT_TOKENS + FIRST_HOP, False)
     solved = time.perf_counter()
     state = vocoder_streaming.init_state(synthesizer.config.vocoder)
-    vocoder_streaming.extend(synthesizer.params("hift"), state, mel, synthesizer.config, False)
+    vocoder_streaming.extend(synthesizer.params("vocoder"), state, mel, synthesizer.config, False)
     end = time.perf_counter()
     return {"language model": drawn - start, "flow": solved - drawn, "vocoder": end - solved, "all": end - start}
 

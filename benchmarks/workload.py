@@ -70,9 +70,9 @@ def run_vocoder(synthesizer: Synthesizer, batch: int) -> list[np.ndarray]:
     return synthesizer.vocode_all([standard_prompt().mel] * batch)
 
 
-RUNS: dict[str, Callable[[Synthesizer, int], object]] = {"llm": run_llm, "flow": run_flow, "hift": run_vocoder}
+RUNS: dict[str, Callable[[Synthesizer, int], object]] = {"llm": run_llm, "flow": run_flow, "vocoder": run_vocoder}
 
 
 def product_type(precision: Precision, stage: str) -> str:
     """In which type a stage takes its products: a policy's name may hold for the language model alone."""
-    return {"llm": precision.name, "flow": precision.compute.name, "hift": "float32"}[stage]
+    return {"llm": precision.name, "flow": precision.compute.name, "vocoder": "float32"}[stage]

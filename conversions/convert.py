@@ -4,7 +4,6 @@ Of `llm.pt` and `llm.safetensors` (and so for each stage) the `.pt` file is take
 the other a copy by the community.
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from cosy_jax.errors import CosyError
 from cosy_jax.nn.precision import Precision, get_precision
 
 from .mapping import Parameter, plan
-from .output import check_output, write_manifest, written_whole
+from .output import check_output, file_record, write_manifest, written_whole
 from .read_onnx import open_onnx, weights_by_node
 from .read_pt import open_pt
 from .read_safetensors import open_safetensors
@@ -139,9 +138,5 @@ def _write_stage(path: Path, stage: _Stage, precision: Precision, progress: Prog
 
 def _digests(model_dir: Path, weights: list[Path]) -> dict[str, dict[str, Any]]:
     qwen = [model_dir / QWEN_FOLDER / name for name in ("config.json", *TOKENIZER_FILES)]
-    result = {}
-    for path in (*weights, model_dir / YAML_FILE, *qwen):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        result[path.relative_to(model_dir).as_posix()] = {"sha256": digest, "bytes": path.stat().st_size}
-    return result
+    read = (*weights, model_dir / YAML_FILE, *qwen)
+    return {path.relative_to(model_dir).as_posix(): file_record(path) for path in read}

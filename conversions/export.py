@@ -23,7 +23,7 @@ from .rules import STAGE_RULES
 from .write_release_config import qwen_config, release_yaml
 from .write_safetensors import Entry, write
 
-NETWORKS = (*LLM_STAGES, "flow", "hift")
+NETWORKS = (*LLM_STAGES, "flow", "vocoder")
 ENCODERS = tuple(STAGE_RULES[stage].files[0] for stage in STAGES if stage not in NETWORKS)
 
 Progress = Callable[[str, int, int], None]

@@ -1,5 +1,6 @@
 """The folder that a conversion writes: whole or not at all, and never over files of another kind."""
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -71,12 +72,21 @@ def _replace(folder: Path, out_dir: Path, old: Path) -> None:
 def write_manifest(
     path: Path, config: ModelConfig, dtype: str, sources: dict[str, dict[str, Any]], variants: tuple[str, ...]
 ) -> None:
-    """Writes config.json; `sources` holds digest and size of each file that was converted."""
+    """Writes config.json beside the weights; `sources` holds digest and size of each file that was converted."""
+    written = (stage_path(path.parent, stage) for stage in STAGES)
     content = {
         "format_version": FORMAT_VERSION,
         "dtype": dtype,
         "model": config.to_dict(),
         "sources": sources,
+        "files": {file.name: file_record(file) for file in written if file.is_file()},
         "llm_variants": list(variants),
     }
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def file_record(path: Path) -> dict[str, Any]:
+    """A file's digest and size, as config.json keeps them."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": digest, "bytes": path.stat().st_size}

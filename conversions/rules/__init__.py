@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..mapping import Ignore, Rule
-from . import flow, hift, llm, speaker_encoder, speech_tokenizer
+from . import flow, llm, speaker_encoder, speech_tokenizer, vocoder
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ STAGE_RULES: dict[str, StageRules] = {
     "llm": StageRules(("llm.pt", "llm.safetensors"), llm.RULES),
     "llm.rl": StageRules(("llm.rl.pt", "llm.rl.safetensors"), llm.RULES),
     "flow": StageRules(("flow.pt", "flow.safetensors"), flow.RULES),
-    "hift": StageRules(("hift.pt", "hift.safetensors"), hift.RULES, hift.PREFIX),
+    "vocoder": StageRules(("hift.pt", "hift.safetensors"), vocoder.RULES, vocoder.PREFIX),
     "speech_tokenizer": StageRules(("speech_tokenizer_v3.onnx",), speech_tokenizer.RULES),
     "speaker_encoder": StageRules(("campplus.onnx",), speaker_encoder.RULES),
 }

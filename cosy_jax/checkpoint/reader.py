@@ -4,7 +4,7 @@ config.json                     format version, storage type, sizes (`ModelConfi
                                 these files
 llm.safetensors                 one file a stage; keys are the Linen parameter paths, joined by '/'
 llm.rl.safetensors              the reinforcement-learned language model, where the release has it
-flow.safetensors  hift.safetensors  speech_tokenizer.safetensors  speaker_encoder.safetensors
+flow.safetensors  vocoder.safetensors  speech_tokenizer.safetensors  speaker_encoder.safetensors
 tokenizer/                      vocab.json, merges.txt, tokenizer_config.json
 """
 
@@ -25,10 +25,11 @@ from cosy_jax.errors import CosyError
 from cosy_jax.nn.int8 import quantise
 from cosy_jax.nn.precision import FLOAT32, Precision
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 LLM_STAGES = ("llm", "llm.rl")
 ENCODER_STAGES = ("speech_tokenizer", "speaker_encoder")
-STAGES = (*LLM_STAGES, "flow", "hift", *ENCODER_STAGES)
+STAGES = (*LLM_STAGES, "flow", "vocoder", *ENCODER_STAGES)
+_EARLIER_NAMES = {"vocoder": "hift"}  # of the files of format version 1
 _HALF_STAGES = frozenset({*LLM_STAGES, "flow"})
 _LISTED = 10
 
@@ -130,7 +131,7 @@ def _read_manifest(folder: Path) -> tuple[Path, dict[str, Any]]:
         version = content["format_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CosyError(f"{path} is not the config.json of a converted model: convert the model again.") from error
-    if version != FORMAT_VERSION:
+    if version not in (1, FORMAT_VERSION):
         raise CosyError(f"{path} has format version {version}, this program reads {FORMAT_VERSION}: update or convert.")
     return path, content
 
@@ -156,8 +157,10 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def stage_path(folder: Path, stage: str) -> Path:
-    """The weight file of a stage."""
-    return Path(folder) / f"{stage}.safetensors"
+    """The weight file of a stage; under its earlier name where only that is there."""
+    path = Path(folder) / f"{stage}.safetensors"
+    earlier = path.with_stem(_EARLIER_NAMES.get(stage, stage))
+    return earlier if earlier.exists() and not path.exists() else path
 
 
 def encoders_digest(folder: Path) -> str:

@@ -39,7 +39,7 @@ def _init_flow(config: ModelConfig, key: jax.Array) -> Any:
     return Flow(flow).init(key, inputs)
 
 
-def _init_hift(config: ModelConfig, key: jax.Array) -> Any:
+def _init_vocoder(config: ModelConfig, key: jax.Array) -> Any:
     return HiFT(config.vocoder).init(key, jnp.zeros((1, 4, config.vocoder.mel_bands)))
 
 
@@ -56,7 +56,7 @@ def _init_speaker_encoder(config: ModelConfig, key: jax.Array) -> Any:
 _INITS: dict[str, Callable[[ModelConfig, jax.Array], Any]] = {
     **dict.fromkeys(LLM_STAGES, _init_llm),
     "flow": _init_flow,
-    "hift": _init_hift,
+    "vocoder": _init_vocoder,
     "speech_tokenizer": _init_speech_tokenizer,
     "speaker_encoder": _init_speaker_encoder,
 }

@@ -1,5 +1,6 @@
 """Counts XLA compilations and the time they take, so that a run can say how much of it was compiling."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,19 +28,23 @@ class CompileCount:
 
 
 _active: list[CompileCount] = []
+_lock = threading.Lock()  # any thread compiles, and any may begin or end to count
 
 
 def _listen(event: str, duration_secs: float, **_: str | int) -> None:
-    for count in _active:
-        if event == _COMPILE_EVENT:
-            count.programs += 1
-        if event == _COMPILE_EVENT or event in _TRACE_EVENTS:
-            count.seconds += duration_secs
+    with _lock:
+        for count in _active:
+            if event == _COMPILE_EVENT:
+                count.programs += 1
+            if event == _COMPILE_EVENT or event in _TRACE_EVENTS:
+                count.seconds += duration_secs
 
 
 def _listen_hit(event: str, **_: str | int) -> None:
-    for count in _active:
-        if event == _CACHE_HIT_EVENT:
+    if event != _CACHE_HIT_EVENT:
+        return
+    with _lock:
+        for count in _active:
             count.cached += 1
 
 
@@ -51,8 +56,10 @@ jax.monitoring.register_event_listener(_listen_hit)
 def count_compilations() -> Iterator[CompileCount]:
     """Counts what is compiled inside the block, in every thread."""
     count = CompileCount()
-    _active.append(count)
+    with _lock:
+        _active.append(count)
     try:
         yield count
     finally:
-        _active.remove(count)
+        with _lock:
+            _active[:] = [other for other in _active if other is not count]

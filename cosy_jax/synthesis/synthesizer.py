@@ -192,7 +192,7 @@ class Synthesizer:
     ) -> Iterator[np.ndarray]:
         flow = (self.params("flow"), voice.prompt, self.config.flow, self.precision)
         solver = exact_solver(*flow) if options.solver == "exact" else cached_solver(*flow, options.left_chunks)
-        return stream_audio(blocks, voice.prompt, solver, self.params("hift"), self.config, fade_in, fade_out)
+        return stream_audio(blocks, voice.prompt, solver, self.params("vocoder"), self.config, fade_in, fade_out)
 
     def _decode_arriving(self, text: Iterable[str], request: Request) -> Iterator[list[int]]:
         before, speech_ids = lm_context(request.way, request.voice_at_hand, request.instruct or "")
@@ -253,7 +253,7 @@ class Synthesizer:
         vocoder, size = self.config.vocoder, self.mel_bucket(max(map(len, mels)))
         padded = self._padded(mels)
         audio = vocode(
-            self.params("hift"),
+            self.params("vocoder"),
             self.devices.rows(jnp.asarray(np.stack([np.pad(mel, ((0, size - len(mel)), (0, 0))) for mel in padded]))),
             self.devices.rows(jnp.asarray([len(mel) for mel in padded])),
             jnp.asarray(vocoder_noise(self.config, size * vocoder.samples_per_frame)),

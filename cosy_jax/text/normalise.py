@@ -5,6 +5,7 @@ for Chinese and English are wetext's (`pip install 'cosy_jax[text]'`); without i
 """
 
 import re
+import threading
 import unicodedata
 import warnings
 from collections.abc import Callable
@@ -38,6 +39,7 @@ _COUNT = re.compile(
     "(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty"
 )
 _INFLECT_DIGITS = 36
+_INFLECT = threading.Lock()
 
 # wetext's time grows with the square of the length: 0.09 s for 1000 characters, 1.8 s for 10000.
 _WETEXT_LENGTH = 2000
@@ -178,7 +180,9 @@ def _decade(found: re.Match[str]) -> str:
     century, ten = found.groups()
     if ten == "0":
         return "two thousands" if century == "20" else f"{_words(century)} hundreds"
-    return f"{_words(century)} {_inflect().plural(_words(ten + '0'))}"
+    hundreds, tens = _words(century), _words(ten + "0")
+    with _INFLECT:
+        return f"{hundreds} {_inflect().plural(tens)}"
 
 
 def _one_thousand(found: re.Match[str]) -> str:
@@ -191,7 +195,8 @@ def _one_thousand(found: re.Match[str]) -> str:
 def _words(number: str) -> str:
     # inflect has no name for larger numbers: digit by digit.
     group = 0 if len(number) <= _INFLECT_DIGITS else 1
-    return _inflect().number_to_words(number, group=group)
+    with _INFLECT:  # its engine keeps what it counts in itself
+        return _inflect().number_to_words(number, group=group)
 
 
 def _wetext(text: str, language: str, options: FrontendOptions) -> str:

@@ -47,7 +47,7 @@ def test_rows_hold_batches_against_one_utterance_at_a_time():
         Pair("llm", "bfloat16", 1, timing(2.0), timing(4.0), 0),
         Pair("llm", "bfloat16", 16, timing(8.0), timing(4.0), 0),
         Pair("flow", "bfloat16", 1, timing(5.0), timing(10.0), 0),
-        Pair("hift", "float32", 1, timing(0.5), timing(1.0), 0),
+        Pair("vocoder", "float32", 1, timing(0.5), timing(1.0), 0),
     ]
     rows = {(row.name, row.unit, row.batch): row for row in rows_of(pairs)}
     assert rows["language model", "s", 16].reference == 64

@@ -71,14 +71,14 @@ def test_vocoder():
     config, rows, frames = CONFIG.vocoder, 2, 60
     mel, lengths = shaped(rows, frames, config.mel_bands), shaped(rows, kind=jnp.int32)
     source = shaped(rows, frames * config.samples_per_frame)
-    found = xla_flops(HiFT(config), "decode", "hift", mel, lengths, source, lengths)
-    assert counts.hift(config, rows, frames).flops == pytest.approx(found, rel=0.1)
+    found = xla_flops(HiFT(config), "decode", "vocoder", mel, lengths, source, lengths)
+    assert counts.vocoder(config, rows, frames).flops == pytest.approx(found, rel=0.1)
 
 
 def test_f0_predictor():
     config, rows, frames = CONFIG.vocoder, 2, 60
     with jax.enable_x64(True):
-        found = xla_flops(HiFT(config), "excite", "hift", shaped(rows, frames, config.mel_bands, kind=jnp.float64))
+        found = xla_flops(HiFT(config), "excite", "vocoder", shaped(rows, frames, config.mel_bands, kind=jnp.float64))
     assert counts.f0(config, rows, frames).flops == pytest.approx(found, rel=0.1)
 
 

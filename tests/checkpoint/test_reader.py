@@ -10,6 +10,7 @@ from cosy_jax.checkpoint.reader import (
     FORMAT_VERSION,
     STAGES,
     describe,
+    encoders_digest,
     flat_shapes,
     load_config,
     load_params,
@@ -53,7 +54,7 @@ def test_bfloat16_is_for_matrices_of_the_large_networks(original):
     flow = flatten(load_params(original[0], "flow", BFLOAT16))
     assert flow["dit/blocks_0/attention/query/kernel"].dtype == jnp.bfloat16
     assert flow["dit/blocks_0/attention/query/bias"].dtype == np.float32
-    for stage in ("hift", "speaker_encoder"):
+    for stage in ("vocoder", "speaker_encoder"):
         kinds = {values.dtype for values in flatten(load_params(original[0], stage, BFLOAT16)).values()}
         assert kinds == {np.dtype(np.float32)}
 
@@ -76,9 +77,29 @@ def test_describe_counts_what_is_there(folder):
     found = describe(folder)
     assert found["format_version"] == FORMAT_VERSION and found["dtype"] == "float32"
     assert found["llm_variants"] == ["llm"] and "llm.rl" not in found["stages"]
-    shapes = flat_shapes(expected_shapes("hift", CONFIG))
-    assert found["stages"]["hift"]["parameters"] == sum(int(np.prod(shape)) for shape in shapes.values())
-    assert found["stages"]["hift"]["bytes"] == (folder / "hift.safetensors").stat().st_size
+    shapes = flat_shapes(expected_shapes("vocoder", CONFIG))
+    assert found["stages"]["vocoder"]["parameters"] == sum(int(np.prod(shape)) for shape in shapes.values())
+    assert found["stages"]["vocoder"]["bytes"] == (folder / "vocoder.safetensors").stat().st_size
+
+
+def test_folder_of_the_first_format_is_read(folder):
+    path = folder / "config.json"
+    manifest = json.loads(path.read_text())
+    digest = encoders_digest(folder)
+    del manifest["files"]
+    path.write_text(json.dumps({**manifest, "format_version": 1}))
+    (folder / "vocoder.safetensors").rename(folder / "hift.safetensors")
+    assert load_config(folder) == CONFIG
+    load_params(folder, "vocoder", FLOAT32, expected_shapes("vocoder", CONFIG))
+    assert encoders_digest(folder) == digest  # read from the files, where config.json has none
+
+
+def test_digest_tells_encoders_apart(folder):
+    path = folder / "config.json"
+    manifest, digest = json.loads(path.read_text()), encoders_digest(folder)
+    manifest["files"]["speaker_encoder.safetensors"]["sha256"] = "0" * 64
+    path.write_text(json.dumps(manifest))
+    assert encoders_digest(folder) != digest
 
 
 def test_language_model_choice(folder):

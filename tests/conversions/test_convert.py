@@ -42,7 +42,7 @@ def test_a_release_comes_back(original, tmp_path):
     assert load_config(tmp_path / "a" / "out") == report.config == CONFIG
     for stage, values in params.items():
         found = load_file(tmp_path / "a" / "out" / f"{stage}.safetensors")
-        assert largest_error(found, values) <= (1e-6 if stage == "hift" else 0), stage
+        assert largest_error(found, values) <= (1e-6 if stage == "vocoder" else 0), stage
     assert (tmp_path / "a" / "out" / "tokenizer" / "merges.txt").read_text() == "merges.txt of the release"
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["out"]
     last = {file: (done, total) for file, done, total in told}
@@ -211,7 +211,7 @@ def test_files_that_torch_wrote_convert_alike(tmp_path):
     pt = convert(model, tmp_path / "pt")
     safetensors = convert(tmp_path / "model", tmp_path / "safetensors")
     assert "hift.pt" in pt.sources and "hift.safetensors" in safetensors.sources
-    for stage in ("llm", "flow", "hift", "speech_tokenizer", "speaker_encoder"):
+    for stage in ("llm", "flow", "vocoder", "speech_tokenizer", "speaker_encoder"):
         name = f"{stage}.safetensors"
         assert (tmp_path / "pt" / name).read_bytes() == (tmp_path / "safetensors" / name).read_bytes()
 

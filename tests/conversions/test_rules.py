@@ -26,7 +26,7 @@ def convert(stage, tensors):
 def test_rules_and_their_inverse_meet(stage):
     params = random_params(stage)
     found = convert(stage, released(stage, params))
-    assert largest_error(found, params) <= (1e-6 if stage == "hift" else 0)
+    assert largest_error(found, params) <= (1e-6 if stage == "vocoder" else 0)
     assert all(values.dtype == np.float32 for values in found.values())
 
 
@@ -45,7 +45,7 @@ def test_every_rule_is_needed(stage):
         )
 
 
-@pytest.mark.parametrize("stage, spelling", [("hift", 1), ("hift", 2), ("speech_tokenizer", 1)])
+@pytest.mark.parametrize("stage, spelling", [("vocoder", 1), ("vocoder", 2), ("speech_tokenizer", 1)])
 def test_other_spellings(stage, spelling):
     params = random_params(stage)
     first, other = released(stage, params), released(stage, params, spelling)
@@ -54,9 +54,9 @@ def test_other_spellings(stage, spelling):
 
 
 def test_prefix_of_the_vocoder():
-    params = random_params("hift")
-    tensors = {f"generator.{name}": values for name, values in released("hift", params).items()}
-    assert largest_error(convert("hift", tensors), params) <= 1e-6
+    params = random_params("vocoder")
+    tensors = {f"generator.{name}": values for name, values in released("vocoder", params).items()}
+    assert largest_error(convert("vocoder", tensors), params) <= 1e-6
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -81,12 +81,12 @@ def test_long_differences_are_counted():
 
 
 def test_duplicates_are_refused():
-    params = random_params("hift")
-    tensors = released("hift", params)
+    params = random_params("vocoder")
+    tensors = released("vocoder", params)
     with pytest.raises(CosyError, match=r"given twice: conv_pre\..*original0 and .*conv_pre.weight_g"):
-        convert("hift", {**tensors, "conv_pre.weight_g": np.ones((16, 1, 1), np.float32)})
+        convert("vocoder", {**tensors, "conv_pre.weight_g": np.ones((16, 1, 1), np.float32)})
     with pytest.raises(CosyError, match="given twice: conv_pre.bias"):
-        convert("hift", {**tensors, "generator.conv_pre.bias": tensors["conv_pre.bias"]})
+        convert("vocoder", {**tensors, "generator.conv_pre.bias": tensors["conv_pre.bias"]})
 
 
 def test_whole_numbers_are_refused():
@@ -97,9 +97,9 @@ def test_whole_numbers_are_refused():
 
 
 def test_half_precision_sources_are_widened():
-    params = random_params("hift")
-    tensors = {name: values.astype(np.float16) for name, values in released("hift", params).items()}
-    assert largest_error(convert("hift", tensors), params) <= 5e-3
+    params = random_params("vocoder")
+    tensors = {name: values.astype(np.float16) for name, values in released("vocoder", params).items()}
+    assert largest_error(convert("vocoder", tensors), params) <= 5e-3
 
 
 def test_other_rotary_frequencies_are_refused():

@@ -46,5 +46,5 @@ def test_only_the_language_model_is_kept_in_8_bits():
     gate = llm["backbone"]["layers_0"]["mlp"]["gate"]
     assert gate["kernel"].dtype == jnp.int8 and gate["kernel_scale"].shape == gate["kernel"].shape[:1]
     assert llm["speech_embedding"]["embedding"].dtype == jnp.bfloat16
-    for stage in ("flow", "hift", "speech_tokenizer", "speaker_encoder"):
+    for stage in ("flow", "vocoder", "speech_tokenizer", "speaker_encoder"):
         assert all(leaf.dtype != jnp.int8 for leaf in jax.tree.leaves(synthesizer.params(stage)))

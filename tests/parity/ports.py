@@ -50,6 +50,6 @@ def transposed(weights):
 
 def findings(synthesizer, folder, name):
     """What is found in the dumps with `name` in theirs, laid into an empty folder."""
-    for path in TRACES.glob(f"*{name}*.safetensors"):
+    for path in TRACES.glob(f"*{name.replace('vocoder', 'hift')}*.safetensors"):
         (folder / path.name).symlink_to(path)
     return diagnose(synthesizer, folder).findings

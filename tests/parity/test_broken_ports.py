@@ -38,8 +38,8 @@ def test_layers_of_a_whole_port_in_8_bits():
         ("flow", "dit/blocks_2/attention/value/kernel", "transformer_blocks.2.attn"),
         ("flow", "dit/blocks_0/feed_forward/linear2/kernel", "transformer_blocks.0.ff"),
         ("flow", "lookahead/conv1/kernel", "pre_lookahead_layer"),
-        ("hift", "resblocks_4/conv2_1/kernel", "resblocks.4"),
-        ("hift", "f0_predictor/conv_2/kernel", "f0_predictor.condnet.5"),
+        ("vocoder", "resblocks_4/conv2_1/kernel", "resblocks.4"),
+        ("vocoder", "f0_predictor/conv_2/kernel", "f0_predictor.condnet.5"),
     ],
 )
 def test_weights_off_by_one_percent(stage, path, place, tmp_path):
@@ -53,7 +53,7 @@ def test_weights_off_by_one_percent(stage, path, place, tmp_path):
     [
         ("llm", "backbone/layers_0/attention/query/kernel", "layers.0.self_attn"),
         ("flow", "dit/blocks_1/attention/key/kernel", "transformer_blocks.1.attn"),
-        ("hift", "resblocks_1/conv1_2/kernel", "resblocks.1"),
+        ("vocoder", "resblocks_1/conv1_2/kernel", "resblocks.1"),
     ],
 )
 def test_transposed_square_matrix(stage, path, place, tmp_path):
@@ -111,13 +111,13 @@ def test_flow_noise_of_another_spread(monkeypatch, tmp_path):
 
 def test_source_noise_drawn_from_another_place(monkeypatch, tmp_path):
     monkeypatch.setattr(noise, "_outputs_before_vocoder", lambda config: 1000)
-    (finding,) = findings(port(), tmp_path, "hift")
+    (finding,) = findings(port(), tmp_path, "vocoder")
     assert (finding.stage, finding.place) == ("vocoder", "m_source")
     assert finding.likely.startswith("another seed of the source's noise: the sines agree")
 
 
 def test_source_with_wrong_sines_is_not_blamed_on_its_noise(tmp_path):
-    (finding,) = findings(with_params("hift", "source/linear/kernel", perturbed), tmp_path, "hift")
+    (finding,) = findings(with_params("vocoder", "source/linear/kernel", perturbed), tmp_path, "vocoder")
     assert (finding.place, finding.likely) == ("m_source", "")
 
 

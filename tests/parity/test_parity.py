@@ -42,7 +42,7 @@ def test_converted_reference_holds_on_every_dump(tmp_path):
     [
         ("llm", ("backbone", "layers_1", "attention", "key", "kernel"), "llm.safetensors"),
         ("flow", ("dit", "blocks_2", "feed_forward", "linear1", "kernel"), "flow_offline.safetensors"),
-        ("hift", ("f0_predictor", "conv_3", "kernel"), "hift_offline.safetensors"),
+        ("vocoder", ("f0_predictor", "conv_3", "kernel"), "hift_offline.safetensors"),
         ("speaker_encoder", ("block2_3", "local", "kernel"), "campplus.safetensors"),
         ("speech_tokenizer", ("blocks_0", "attention", "memory", "kernel"), "speech_tokenizer.safetensors"),
     ],

@@ -80,7 +80,7 @@ def test_a_released_folder_comes_back(config, file_type, spelling):
             found = load_file(folder / "out" / f"{stage}.safetensors")
             assert found.keys() == wanted.keys()
             for path, values in wanted.items():
-                weight_norm = stage == "hift" and path.endswith("kernel") and values.ndim == 3 and spelling != PLAIN
+                weight_norm = stage == "vocoder" and path.endswith("kernel") and values.ndim == 3 and spelling != PLAIN
                 assert_same(found[path], values, units=int(weight_norm))
 
 

@@ -134,7 +134,7 @@ def test_vocoder(synthesizer, batch):
 
     def run(lengths, mel):
         samples = noise[: mel.shape[1] * config.samples_per_frame]
-        audio = vocode(synthesizer.params("hift"), *map(jnp.asarray, (mel, lengths, samples)), config)
+        audio = vocode(synthesizer.params("vocoder"), *map(jnp.asarray, (mel, lengths, samples)), config)
         return audio.lengths, audio.samples
 
     (count, ours), (count_alone, theirs) = both(run, batch, (20, mel))

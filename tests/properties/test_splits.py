@@ -42,7 +42,7 @@ def flat(blocks):
 def pieces(synthesizer, solver, blocks):
     config = dataclasses.replace(synthesizer.config, flow=dataclasses.replace(synthesizer.config.flow, num_steps=2))
     solve = solver(synthesizer.params("flow"), PROMPT, config.flow, FLOAT32)
-    return list(stream_audio(blocks, PROMPT, solve, synthesizer.params("hift"), config))
+    return list(stream_audio(blocks, PROMPT, solve, synthesizer.params("vocoder"), config))
 
 
 @pytest.fixture(scope="module", params=[cached_solver, exact_solver])

@@ -24,7 +24,7 @@ PROMPT = Prompt(
 
 def start(synthesizer, blocks, solver=cached_solver, **options):
     solve = solver(synthesizer.params("flow"), PROMPT, synthesizer.config.flow, FLOAT32, **options)
-    return stream_audio(blocks, PROMPT, solve, synthesizer.params("hift"), synthesizer.config)
+    return stream_audio(blocks, PROMPT, solve, synthesizer.params("vocoder"), synthesizer.config)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_second_stream_compiles_nothing(synthesizer):
 
 def test_vocoder_pieces_equal_one_pass(synthesizer):
     mel = RANDOM.normal(-4, 2, (230, 80)).astype(np.float32)
-    params, config = synthesizer.params("hift"), synthesizer.config
+    params, config = synthesizer.params("vocoder"), synthesizer.config
     state, audio, first = vocoder_streaming.init_state(config.vocoder), [], 0
     for last in (5, 9, 100, 180, 230):
         piece, state = vocoder_streaming.extend(params, state, mel[first:last], config, last == 230)

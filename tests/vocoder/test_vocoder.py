@@ -22,7 +22,7 @@ def test_phase_stays_exact_over_five_minutes():
 def speak(synthesizer, mel, frames, finalize=True):
     config = synthesizer.config.vocoder
     noise = jnp.asarray(vocoder_noise(synthesizer.config, mel.shape[1] * config.samples_per_frame))
-    return vocode(synthesizer.params("hift"), jnp.asarray(mel), jnp.asarray(frames), noise, config, finalize)
+    return vocode(synthesizer.params("vocoder"), jnp.asarray(mel), jnp.asarray(frames), noise, config, finalize)
 
 
 def random_mel(rows, frames):

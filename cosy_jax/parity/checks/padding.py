@@ -108,7 +108,7 @@ def _check_vocoder(synthesizer: Synthesizer, mel: np.ndarray) -> Check:
     def audio(rows: np.ndarray, frames: list[int]) -> np.ndarray:
         noise = jnp.asarray(vocoder_noise(synthesizer.config, rows.shape[1] * config.samples_per_frame))
         return np.asarray(
-            vocode(synthesizer.params("hift"), jnp.asarray(rows), jnp.asarray(frames), noise, config).samples
+            vocode(synthesizer.params("vocoder"), jnp.asarray(rows), jnp.asarray(frames), noise, config).samples
         )
 
     alone = audio(short, [short.shape[1]])[0]

@@ -29,7 +29,7 @@ def check_streaming(synthesizer: Synthesizer, path: Path) -> list[Check]:
     arguments = (synthesizer.params("flow"), prompt, synthesizer.config.flow, synthesizer.precision)
 
     def stream(solver: SolvePiece) -> list[np.ndarray]:
-        return list(stream_audio([tokens], prompt, solver, synthesizer.params("hift"), synthesizer.config))
+        return list(stream_audio([tokens], prompt, solver, synthesizer.params("vocoder"), synthesizer.config))
 
     chunks = [dump[f"chunk_{i}"] for i in range(sum(name.startswith("chunk_") for name in dump))]
     exact = stream(exact_solver(*arguments))

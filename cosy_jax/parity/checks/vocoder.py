@@ -28,7 +28,7 @@ def vocode_dump(synthesizer: Synthesizer, path: Path, dump: dict[str, np.ndarray
     vocoder = synthesizer.config.vocoder
     noise = vocoder_noise(synthesizer.config, mel.shape[1] * vocoder.samples_per_frame)
     lengths = jnp.asarray([mel.shape[1]])
-    audio = vocode(synthesizer.params("hift"), jnp.asarray(mel), lengths, jnp.asarray(noise), vocoder, finalize)
+    audio = vocode(synthesizer.params("vocoder"), jnp.asarray(mel), lengths, jnp.asarray(noise), vocoder, finalize)
     return np.asarray(audio.samples)[:, : int(audio.lengths[0])], audio
 
 

@@ -138,5 +138,5 @@ def _decode_pass(
 STAGES = {
     "trace_llm": Stage("language model", "llm", lambda config: llm_taps(config.llm), _run_llm),
     "trace_flow": Stage("flow", "flow", lambda config: flow_taps(config.flow), _run_flow),
-    "trace_hift": Stage("vocoder", "hift", lambda config: excite_taps() | decode_taps(config.vocoder), _run_vocoder),
+    "trace_hift": Stage("vocoder", "vocoder", lambda config: excite_taps() | decode_taps(config.vocoder), _run_vocoder),
 }

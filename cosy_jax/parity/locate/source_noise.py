@@ -31,7 +31,7 @@ def other_noise(synthesizer: Synthesizer, trace: Path) -> str:
     ours = np.asarray(vocode_dump(synthesizer, path, dump)[1].source)
     if ours.shape != theirs.shape:
         return ""
-    params, mel = synthesizer.params("hift"), jnp.asarray(dump["mel"].transpose(0, 2, 1))
+    params, mel = synthesizer.params("vocoder"), jnp.asarray(dump["mel"].transpose(0, 2, 1))
     exact_f0, _, sines = excite(params, mel, jnp.asarray([mel.shape[1]]), config)
     f0 = np.asarray(exact_f0, np.float32)
     silence = jnp.zeros((ours.shape[1], config.harmonics))
