@@ -11,6 +11,7 @@ from cosy_jax.batch.stats import Stats
 from cosy_jax.batch.utterance import Part, SpokenPart
 from cosy_jax.errors import CosyError
 from cosy_jax.llm.continuous import Batching, Block, ContinuousDecoder, Job
+from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.synthesizer import Synthesizer, without_long_silence
 
 
@@ -38,11 +39,11 @@ def decode(
 
     def on_block(block: Block) -> None:
         stats.add_block(block.steps * batching.rows, block.draws)
-        stats.busy["language model"] = time.perf_counter() - began - handing - parts.waited
+        stats.busy[Stage.LANGUAGE_MODEL] = time.perf_counter() - began - handing - parts.waited
 
     for result in decoder.run(_jobs(parts, stop), on_block):
         start, part = time.perf_counter(), result.tag
-        part.utterance.spend("language model", start - part.started)
+        part.utterance.spend(Stage.LANGUAGE_MODEL, start - part.started)
         part.utterance.fallbacks += result.fallbacks
         spoken.put(SpokenPart(part.utterance, part.index, _tokens(result.ids)))
         handing += time.perf_counter() - start

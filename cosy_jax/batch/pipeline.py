@@ -24,6 +24,7 @@ from cosy_jax.batch.results import Outcome
 from cosy_jax.batch.stats import Stats
 from cosy_jax.batch.utterance import Part, Ready, SpokenPart
 from cosy_jax.llm.continuous import Batching
+from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.text.normalise import FrontendOptions
 
@@ -116,4 +117,4 @@ def _deliver_all(ready: Channel[Ready], deliver: Deliver, stats: Stats) -> None:
     for outcome, audio in ready:
         start = time.perf_counter()
         deliver(outcome, audio)
-        stats.busy["write"] += time.perf_counter() - start
+        stats.busy[Stage.WRITE] += time.perf_counter() - start

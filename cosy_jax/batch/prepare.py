@@ -13,6 +13,7 @@ from cosy_jax.batch.stats import Stats
 from cosy_jax.batch.utterance import Part, Ready, Utterance
 from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.modes import Voice
+from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.synthesizer import Options, Synthesizer
 from cosy_jax.synthesis.voices import load_voice
 from cosy_jax.text.normalise import FrontendOptions
@@ -71,11 +72,11 @@ def prepare(
         start = time.perf_counter()
         utterance = _utterance(line, synthesizer, voices, frontend)
         seconds = time.perf_counter() - start
-        stats.busy["prompt"] += seconds
+        stats.busy[Stage.PROMPT] += seconds
         if isinstance(utterance, CosyError):
             ready.put((Outcome(line, error=str(utterance)), None))
             continue
-        utterance.spend("prompt", seconds)
+        utterance.spend(Stage.PROMPT, seconds)
         for index in range(len(utterance.requests)):
             parts.put(Part(utterance, index))
     parts.close()

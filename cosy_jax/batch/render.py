@@ -12,6 +12,7 @@ from cosy_jax.batch.grouping import Grouping, halving
 from cosy_jax.batch.stats import Stats
 from cosy_jax.batch.utterance import MelPart, Ready, SpokenPart, Utterance
 from cosy_jax.flow.inputs import flow_bucket
+from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
 P = TypeVar("P", SpokenPart, MelPart)
@@ -49,7 +50,7 @@ class _Renderer:
 
     def _flow(self, groups: Iterator[list[SpokenPart]]) -> None:
         for group in groups:
-            for part, mel in self._run("flow", group, self._mels):
+            for part, mel in self._run(Stage.FLOW, group, self._mels):
                 if isinstance(mel, Exception):
                     self._fail(part.utterance, mel)
                     continue
@@ -59,7 +60,7 @@ class _Renderer:
 
     def _vocode(self, groups: Iterator[list[MelPart]]) -> None:
         for group in groups:
-            for part, audio in self._run("vocoder", group, self._audio):
+            for part, audio in self._run(Stage.VOCODER, group, self._audio):
                 if isinstance(audio, Exception):
                     self._fail(part.utterance, audio)
                     continue
@@ -68,7 +69,7 @@ class _Renderer:
                 self._hand_over(part.utterance)
 
     def _run(
-        self, stage: str, group: list[P], work: Callable[[list[P]], list[np.ndarray]]
+        self, stage: Stage, group: list[P], work: Callable[[list[P]], list[np.ndarray]]
     ) -> list[tuple[P, np.ndarray | Exception]]:
         start = time.perf_counter()
         results = list(halving(group, work))
