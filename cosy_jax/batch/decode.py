@@ -1,28 +1,36 @@
-"""Second stage: requests to speech tokens, by continuous batching."""
+"""Second stage: contexts to speech tokens, by continuous batching."""
 
 import threading
 import time
 from collections.abc import Iterator
-
-import numpy as np
+from dataclasses import dataclass
 
 from cosy_jax.batch.channel import Channel
+from cosy_jax.batch.messages import DecodedPart, FailedPart, Part, Utterance
 from cosy_jax.batch.stats import Stats
-from cosy_jax.batch.utterance import Part, SpokenPart
 from cosy_jax.errors import CosyError
-from cosy_jax.llm.continuous import Batching, Block, ContinuousDecoder, Job
+from cosy_jax.llm.continuous import Batching, Block, ContinuousDecoder, Decoded, Job
+from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.synthesizer import Synthesizer, without_long_silence
+
+
+@dataclass(frozen=True)
+class _Seated:
+    """A part that is being decoded."""
+
+    part: Part
+    started: float  # when it got its row
 
 
 def decode(
     parts: Channel[Part],
-    spoken: Channel[SpokenPart],
+    decoded: Channel[DecodedPart | FailedPart],
     synthesizer: Synthesizer,
     batching: Batching,
     stop: threading.Event,
     stats: Stats,
 ) -> None:
-    """Speech tokens for each part, handed to `spoken` as rows end.
+    """Speech tokens for each part, handed to `decoded` as rows end.
 
     Once `stop` is set, only utterances that have begun go on.
     """
@@ -33,28 +41,28 @@ def decode(
 
     def on_block(block: Block) -> None:
         stats.add_block(block.steps * batching.rows, block.draws)
-        stats.busy["language model"] = time.perf_counter() - began - handing - parts.waited
+        stats.busy[Stage.LANGUAGE_MODEL] = time.perf_counter() - began - handing - parts.waited
 
     for result in decoder.run(_jobs(parts, stop), on_block):
-        start, part = time.perf_counter(), result.tag
-        part.utterance.spend("language model", start - part.started)
-        part.utterance.fallbacks += result.fallbacks
-        spoken.put(SpokenPart(part.utterance, part.index, _tokens(result.ids)))
+        start = time.perf_counter()
+        decoded.put(_ended(result, start))
         handing += time.perf_counter() - start
-    spoken.close()
+    decoded.close()
 
 
-def _tokens(ids: np.ndarray) -> np.ndarray | Exception:
+def _ended(result: Decoded, now: float) -> DecodedPart | FailedPart:
+    seated: _Seated = result.tag
     try:
-        return without_long_silence(ids)
+        tokens = without_long_silence(result.ids)
     except CosyError as error:
-        return error
+        return FailedPart(seated.part, str(error))
+    return DecodedPart(seated.part, tokens, result.fallbacks, now - seated.started)
 
 
 def _jobs(parts: Channel[Part], stop: threading.Event) -> Iterator[Job]:
+    begun: Utterance | None = None  # the last one is enough: the parts of a line follow each other
     for part in parts:
-        if stop.is_set() and not part.utterance.begun:
+        if stop.is_set() and part.utterance is not begun:
             continue
-        part.utterance.begun = True
-        part.started = time.perf_counter()
-        yield Job(part.utterance.requests[part.index], part)
+        begun = part.utterance
+        yield Job(part.context, _Seated(part, time.perf_counter()))

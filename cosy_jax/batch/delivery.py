@@ -3,9 +3,8 @@
 import threading
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
 from cosy_jax.batch.manifest import BadLine, Line
+from cosy_jax.batch.messages import Failed, Finished, Spoken
 from cosy_jax.batch.results import Outcome, Results
 from cosy_jax.batch.stats import Stats
 
@@ -34,16 +33,17 @@ class Delivery:
             if isinstance(line, Line):
                 yield line
             else:
-                self.deliver(Outcome(line, error=line.error), None)
+                self.deliver(Failed(Outcome(line, error=line.error)))
 
     @property
     def in_flight(self) -> int:
         """Lines handed out and not delivered."""
         return self._taken - self._stats.lines
 
-    def deliver(self, outcome: Outcome, samples: np.ndarray | None) -> None:
-        """Writes audio, float32 (S,), or without it the outcome's error; from any thread."""
-        written, stats = self._results.deliver(outcome, samples, self._sample_rate), self._stats
+    def deliver(self, finished: Finished) -> None:
+        """Writes a line's audio, or its error; from any thread."""
+        samples = finished.audio if isinstance(finished, Spoken) else None
+        written, stats = self._results.deliver(finished.outcome, samples, self._sample_rate), self._stats
         with self._lock:
             stats.lines += 1
             if not written.error:

@@ -1,6 +1,7 @@
 """Items of one length bucket wait for each other, so that they can be computed as a batch."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import jax
@@ -64,15 +65,33 @@ def part_size(count: int, largest: int) -> int:
     return size
 
 
-def halving(group: list[T], work: Callable[[list[T]], Sequence[R]]) -> Iterator[tuple[T, R | Exception]]:
-    """Each item with what `work` makes of it. Where a batch fails on the device, its halves are tried, down to single
-    items: a batch too large for the memory is no reason to lose its lines."""
+@dataclass(frozen=True)
+class Success(Generic[T, R]):
+    """An item and what was made of it."""
+
+    item: T
+    value: R
+
+
+@dataclass(frozen=True)
+class Failure(Generic[T]):
+    """An item of which nothing could be made."""
+
+    item: T
+    error: str  # why
+
+
+def halving(group: list[T], work: Callable[[list[T]], Sequence[R]]) -> Iterator[Success[T, R] | Failure[T]]:
+    """What `work` makes of each item, in their order. Where a batch fails on the device, its halves are tried, down to
+    single items: a batch too large for the memory is no reason to lose its lines."""
     try:
-        yield from zip(group, work(group), strict=True)
+        values = work(group)
     except (CosyError, MemoryError, jax.errors.JaxRuntimeError) as error:
         if len(group) == 1:
-            yield group[0], error
+            yield Failure(group[0], str(error) or type(error).__name__)  # a bare MemoryError has no text
             return
         middle = len(group) // 2
         yield from halving(group[:middle], work)
         yield from halving(group[middle:], work)
+    else:
+        yield from (Success(item, value) for item, value in zip(group, values, strict=True))

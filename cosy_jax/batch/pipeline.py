@@ -1,9 +1,15 @@
 """Many utterances through the stages, each stage in a thread of its own.
 
-    lines ── prepare ──> parts ── decode ──> speech tokens ── render ──> audio ── deliver
+    Line ── prepare ── Part ── decode ── DecodedPart ── flow ── MelPart ── vocoder ── AudioPart ─┐
+               │                  │                      │                    │                  │
+               │                  └───── FailedPart ─────┴──── FailedPart ────┴─── FailedPart ───┴── Assembly
+               │                                                                                        │
+               └─ Failed ──────────────────────> deliver <─────────────────────── Spoken or Failed ─────┘
 
-A long text has several parts, and its line is delivered when all of them are spoken. Which rows are batched with which
-depends on the manifest alone, not on timing: the same manifest runs the same programs.
+Between the stages stand the classes of `messages`, none of which changes once it is made. A long text has several
+parts; its line is finished when all of them are, and `Assembly` is the one place that waits for that, in the thread of
+`render`, as flow and vocoder. Which rows are batched with which depends on the manifest alone, not on timing: the same
+manifest runs the same programs.
 """
 
 import threading
@@ -12,20 +18,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import jax
-import numpy as np
 
 from cosy_jax.batch.channel import Cancelled, Channel
 from cosy_jax.batch.decode import decode
 from cosy_jax.batch.manifest import Line
+from cosy_jax.batch.messages import DecodedPart, FailedPart, Finished, Part
 from cosy_jax.batch.prepare import VoiceCache, prepare
 from cosy_jax.batch.render import render
-from cosy_jax.batch.results import Outcome
 from cosy_jax.batch.stats import Stats
-from cosy_jax.batch.utterance import Part, Ready, SpokenPart
 from cosy_jax.llm.continuous import Batching
+from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.synthesizer import Synthesizer
-
-Deliver = Callable[[Outcome, np.ndarray | None], None]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Settings:
 def run_batch(
     synthesizer: Synthesizer,
     lines: Iterator[Line],
-    deliver: Deliver,
+    deliver: Callable[[Finished], None],
     settings: Settings,
     stats: Stats,
     stop: threading.Event,
@@ -67,14 +70,14 @@ def run_batch(
     """
     failed = threading.Event()
     parts: Channel[Part] = Channel(settings.batching.rows, failed)
-    spoken: Channel[SpokenPart] = Channel(settings.batching.rows, failed)
-    ready: Channel[Ready] = Channel(settings.flow_rows, failed)
+    decoded: Channel[DecodedPart | FailedPart] = Channel(settings.batching.rows, failed)
+    ready: Channel[Finished] = Channel(settings.flow_rows, failed)
     cache = VoiceCache(synthesizer, stats)
     run_together(
         [
             lambda: prepare(lines, synthesizer, cache, parts, ready, stop, stats),
-            lambda: decode(parts, spoken, synthesizer, settings.batching, stop, stats),
-            lambda: render(spoken, ready, synthesizer, settings.flow_rows, stats),
+            lambda: decode(parts, decoded, synthesizer, settings.batching, stop, stats),
+            lambda: render(decoded, ready, synthesizer, settings.flow_rows, stats),
             lambda: _deliver_all(ready, deliver, stats),
         ],
         failed,
@@ -108,8 +111,8 @@ def run_together(stages: list[Callable[[], None]], failed: threading.Event) -> N
         raise errors[0]
 
 
-def _deliver_all(ready: Channel[Ready], deliver: Deliver, stats: Stats) -> None:
-    for outcome, audio in ready:
+def _deliver_all(ready: Channel[Finished], deliver: Callable[[Finished], None], stats: Stats) -> None:
+    for finished in ready:
         start = time.perf_counter()
-        deliver(outcome, audio)
-        stats.busy["write"] += time.perf_counter() - start
+        deliver(finished)
+        stats.busy[Stage.WRITE] += time.perf_counter() - start

@@ -1,23 +1,31 @@
-"""First stage: lines to requests, and each distinct prompt encoded once."""
+"""First stage: lines to contexts, and each distinct prompt encoded once."""
 
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosy_jax.batch.channel import Channel
 from cosy_jax.batch.manifest import Line
+from cosy_jax.batch.messages import Failed, Finished, Part, Utterance
 from cosy_jax.batch.results import Outcome
 from cosy_jax.batch.stats import Stats
-from cosy_jax.batch.utterance import Part, Ready, Utterance
 from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.request import Request
+from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.synthesis.voice import Voice
 
 _VOICES = 1024  # voices kept; one of 10 s takes 160 KB
+
+
+@dataclass(frozen=True)
+class _Unavailable:
+    """A voice that cannot be had."""
+
+    error: str  # one sentence
 
 
 class VoiceCache:
@@ -25,7 +33,7 @@ class VoiceCache:
 
     def __init__(self, synthesizer: Synthesizer, stats: Stats) -> None:
         self._synthesizer, self._stats = synthesizer, stats
-        self._kept: OrderedDict[str | Path, Voice | CosyError] = OrderedDict()
+        self._kept: OrderedDict[str | Path, Voice | _Unavailable] = OrderedDict()
 
     def in_voice(self, request: Request) -> Request:
         """The request in its voice, a recording's with the request's own transcript; CosyError where it cannot be
@@ -41,15 +49,15 @@ class VoiceCache:
         if len(self._kept) > _VOICES:
             self._kept.popitem(last=False)
         found = self._kept[key]
-        if isinstance(found, CosyError):
-            raise found
+        if isinstance(found, _Unavailable):
+            raise CosyError(found.error)
         return request.in_voice(found if request.voice else replace(found, transcript=request.transcript or ""))
 
-    def _load(self, request: Request) -> Voice | CosyError:
+    def _load(self, request: Request) -> Voice | _Unavailable:
         try:
             return self._synthesizer.find_voice(request.voice, request.recording)
         except CosyError as error:
-            return error
+            return _Unavailable(str(error))
 
 
 def prepare(
@@ -57,7 +65,7 @@ def prepare(
     synthesizer: Synthesizer,
     voices: VoiceCache,
     parts: Channel[Part],
-    ready: Channel[Ready],
+    ready: Channel[Finished],
     stop: threading.Event,
     stats: Stats,
 ) -> None:
@@ -66,22 +74,23 @@ def prepare(
         if stop.is_set():
             break
         start = time.perf_counter()
-        utterance = _utterance(line, synthesizer, voices)
-        seconds = time.perf_counter() - start
-        stats.busy["prompt"] += seconds
-        if isinstance(utterance, CosyError):
-            ready.put((Outcome(line, error=str(utterance)), None))
+        prepared = _prepared(line, synthesizer, voices)
+        stats.busy[Stage.PROMPT] += time.perf_counter() - start
+        if isinstance(prepared, Failed):
+            ready.put(prepared)
             continue
-        utterance.spend("prompt", seconds)
-        for index in range(len(utterance.requests)):
-            parts.put(Part(utterance, index))
+        for part in prepared:
+            parts.put(part)
     parts.close()
 
 
-def _utterance(line: Line, synthesizer: Synthesizer, voices: VoiceCache) -> Utterance | CosyError:
+def _prepared(line: Line, synthesizer: Synthesizer, voices: VoiceCache) -> list[Part] | Failed:
+    start = time.perf_counter()
     try:
         request = voices.in_voice(line.request)
         contexts = synthesizer.contexts(request)
     except CosyError as error:
-        return error
-    return Utterance(line, request.voice_at_hand, contexts, len(synthesizer.tokenizer.encode(request.whole_text)))
+        return Failed(Outcome(line, error=str(error)))
+    text_tokens, seconds = len(synthesizer.tokenizer.encode(request.whole_text)), time.perf_counter() - start
+    utterance = Utterance(line, request.voice_at_hand, len(contexts), text_tokens, seconds)
+    return [Part(utterance, index, context) for index, context in enumerate(contexts)]

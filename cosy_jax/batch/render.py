@@ -1,111 +1,111 @@
-"""Third stage: speech tokens to mel and audio, in batches of one length."""
+"""Third stage: speech tokens to mel and audio, in batches of one length, and parts to lines."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from cosy_jax.audio.speed import change_speed
 from cosy_jax.batch.channel import Channel
-from cosy_jax.batch.grouping import Grouping, halving
+from cosy_jax.batch.collect import Assembly
+from cosy_jax.batch.grouping import Failure, Grouping, halving
+from cosy_jax.batch.messages import AudioPart, DecodedPart, FailedPart, Finished, MelPart
 from cosy_jax.batch.stats import Stats
-from cosy_jax.batch.utterance import MelPart, Ready, SpokenPart, Utterance
 from cosy_jax.flow.inputs import flow_bucket
+from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
-P = TypeVar("P", SpokenPart, MelPart)
+P = TypeVar("P", DecodedPart, MelPart)
+Q = TypeVar("Q", MelPart, AudioPart)
 
 
 def render(
-    spoken: Channel[SpokenPart], ready: Channel[Ready], synthesizer: Synthesizer, rows: int, stats: Stats
+    decoded: Channel[DecodedPart | FailedPart],
+    ready: Channel[Finished],
+    synthesizer: Synthesizer,
+    rows: int,
+    stats: Stats,
 ) -> None:
     """Mel and audio for each part; a line is handed to `ready` when its last part is rendered or has failed."""
-    renderer = _Renderer(ready, synthesizer, rows, stats)
-    for part in spoken:
-        renderer.take(part)
-    renderer.flush()
+    renderer, assembly = _Renderer(synthesizer, rows, stats), Assembly(synthesizer.config.sample_rate)
+    for part in renderer.audio(renderer.mels(decoded)):
+        finished = assembly.add(part)
+        if finished is not None:
+            ready.put(finished)
     ready.close()
 
 
+@dataclass(frozen=True)
 class _Renderer:
     """Flow and vocoder have batches of their own: the one's lengths count the prompt, the other's the speed."""
 
-    def __init__(self, ready: Channel[Ready], synthesizer: Synthesizer, rows: int, stats: Stats) -> None:
-        self.ready, self.synthesizer, self.stats = ready, synthesizer, stats
-        self.for_flow, self.for_vocoder = Grouping[SpokenPart](rows), Grouping[MelPart](rows)
+    synthesizer: Synthesizer
+    rows: int
+    stats: Stats
 
-    def take(self, part: SpokenPart) -> None:
-        """A part as it comes from the language model, and all batches that are due with it."""
-        if isinstance(part.tokens, Exception):
-            self._fail(part.utterance, part.tokens)
-        else:
-            self._flow(self.for_flow.add(flow_bucket(_sequence_length(part)), part))
+    def mels(self, parts: Iterable[DecodedPart | FailedPart]) -> Iterator[MelPart | FailedPart]:
+        """The flow's results, as its batches are due."""
 
-    def flush(self) -> None:
-        """All batches that still wait for company."""
-        self._flow(self.for_flow.rest())
-        self._vocode(self.for_vocoder.rest())
+        def result(decoded: DecodedPart, mel: np.ndarray, seconds: float) -> MelPart:
+            return MelPart(decoded, change_speed(mel, decoded.part.utterance.line.request.speed), seconds)
 
-    def _flow(self, groups: Iterator[list[SpokenPart]]) -> None:
+        groups = _grouped(parts, self.rows, lambda decoded: flow_bucket(_sequence_length(decoded)))
+        return self._computed(groups, Stage.FLOW, self._solve, result)
+
+    def audio(self, parts: Iterable[MelPart | FailedPart]) -> Iterator[AudioPart | FailedPart]:
+        """Likewise the vocoder's."""
+        groups = _grouped(parts, self.rows, lambda rendered: self.synthesizer.mel_bucket(len(rendered.mel)))
+        return self._computed(groups, Stage.VOCODER, self._vocode, AudioPart)
+
+    def _computed(
+        self,
+        groups: Iterable[list[P] | FailedPart],
+        stage: Stage,
+        work: Callable[[list[P]], list[np.ndarray]],
+        result: Callable[[P, np.ndarray, float], Q],
+    ) -> Iterator[Q | FailedPart]:
         for group in groups:
-            for part, mel in self._run("flow", group, self._mels):
-                if isinstance(mel, Exception):
-                    self._fail(part.utterance, mel)
-                    continue
-                mel = change_speed(mel, part.utterance.line.request.speed)
-                spoken = MelPart(part.utterance, part.index, len(_tokens(part)), mel)
-                self._vocode(self.for_vocoder.add(self.synthesizer.mel_bucket(len(mel)), spoken))
+            if isinstance(group, FailedPart):
+                yield group
+                continue
+            start = time.perf_counter()
+            ends = list(halving(group, work))
+            seconds = time.perf_counter() - start
+            self.stats.busy[stage] += seconds
+            for end in ends:
+                if isinstance(end, Failure):
+                    yield FailedPart(end.item.part, end.error)
+                else:
+                    yield result(end.item, end.value, seconds)
 
-    def _vocode(self, groups: Iterator[list[MelPart]]) -> None:
-        for group in groups:
-            for part, audio in self._run("vocoder", group, self._audio):
-                if isinstance(audio, Exception):
-                    self._fail(part.utterance, audio)
-                    continue
-                part.utterance.audio[part.index] = audio
-                part.utterance.tokens += part.tokens
-                self._hand_over(part.utterance)
-
-    def _run(
-        self, stage: str, group: list[P], work: Callable[[list[P]], list[np.ndarray]]
-    ) -> list[tuple[P, np.ndarray | Exception]]:
-        start = time.perf_counter()
-        results = list(halving(group, work))
-        seconds = time.perf_counter() - start
-        self.stats.busy[stage] += seconds
-        for part in group:
-            part.utterance.spend(stage, seconds)
-        return results
-
-    def _mels(self, group: list[SpokenPart]) -> list[np.ndarray]:
-        ratio, lengths = self.synthesizer.config.flow.token_mel_ratio, [_sequence_length(part) for part in group]
-        mels = self.synthesizer.mels([(_tokens(part), part.utterance.voice.prompt) for part in group])
+    def _solve(self, group: list[DecodedPart]) -> list[np.ndarray]:
+        ratio, lengths = self.synthesizer.config.flow.token_mel_ratio, [_sequence_length(each) for each in group]
+        mels = self.synthesizer.mels([(each.tokens, each.part.utterance.voice.prompt) for each in group])
         self.stats.flow_frames += ratio * sum(lengths)
         self.stats.flow_padded += ratio * flow_bucket(max(lengths)) * self.synthesizer.devices.padded(len(group))
         return mels
 
-    def _audio(self, group: list[MelPart]) -> list[np.ndarray]:
-        lengths, rows = [len(part.mel) for part in group], self.synthesizer.devices.padded(len(group))
-        audio = self.synthesizer.vocode_all([part.mel for part in group])
+    def _vocode(self, group: list[MelPart]) -> list[np.ndarray]:
+        lengths, rows = [len(each.mel) for each in group], self.synthesizer.devices.padded(len(group))
+        audio = self.synthesizer.vocode_all([each.mel for each in group])
         self.stats.vocoder_frames += sum(lengths)
         self.stats.vocoder_padded += self.synthesizer.mel_bucket(max(lengths)) * rows
         return audio
 
-    def _fail(self, utterance: Utterance, error: Exception) -> None:
-        utterance.fail(error)
-        self._hand_over(utterance)
 
-    def _hand_over(self, utterance: Utterance) -> None:
-        if utterance.complete:
-            self.ready.put(utterance.ready(self.synthesizer.config.sample_rate))
-
-
-def _tokens(part: SpokenPart) -> np.ndarray:
-    assert not isinstance(part.tokens, Exception)
-    return part.tokens
+def _grouped(parts: Iterable[P | FailedPart], rows: int, bucket: Callable[[P], int]) -> Iterator[list[P] | FailedPart]:
+    """Batches of parts as they are due; a part that has failed does not wait."""
+    grouping = Grouping[P](rows)
+    for part in parts:
+        if isinstance(part, FailedPart):
+            yield part
+        else:
+            yield from grouping.add(bucket(part), part)
+    yield from grouping.rest()
 
 
-def _sequence_length(part: SpokenPart) -> int:
+def _sequence_length(decoded: DecodedPart) -> int:
     """Speech tokens with the prompt's."""
-    return len(part.utterance.voice.prompt.speech_tokens) + len(_tokens(part))
+    return len(decoded.part.utterance.voice.prompt.speech_tokens) + len(decoded.tokens)

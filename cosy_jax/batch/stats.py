@@ -3,7 +3,9 @@
 import time
 from dataclasses import dataclass, field
 
-STAGES = ("prompt", "language model", "flow", "vocoder", "write")
+from cosy_jax.synthesis.stage import Stage
+
+STAGES = (Stage.PROMPT, Stage.LANGUAGE_MODEL, Stage.FLOW, Stage.VOCODER, Stage.WRITE)
 
 _LONGEST_TIMELINE = 2000
 
@@ -26,7 +28,7 @@ class Stats:
     flow_padded: int = 0  # computed, padding and all
     vocoder_frames: int = 0
     vocoder_padded: int = 0
-    busy: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))  # wall seconds a stage
+    busy: dict[Stage, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))  # wall seconds a stage
     _blocks: list[tuple[float, int, int]] = field(default_factory=list, init=False)  # when, computed, useful
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from cosy_jax.cli.common import console, progress_bar, status
+from cosy_jax.synthesis.stage import Stage
 
 if TYPE_CHECKING:
     from cosy_jax.batch.results import Outcome
@@ -52,7 +53,7 @@ def print_summary(stats: "Stats", compiled: "CompileCount") -> None:
 
 
 def _summary(stats: "Stats", compiled: "CompileCount") -> dict[str, str]:
-    elapsed, decoding = stats.elapsed, stats.busy["language model"]
+    elapsed, decoding = stats.elapsed, stats.busy[Stage.LANGUAGE_MODEL]
     rows = {
         "lines": f"{stats.lines - stats.failed} spoken, {stats.failed} failed, {stats.skipped} spoken earlier",
         "audio": f"{stats.audio_seconds:.1f} s in {elapsed:.1f} s",

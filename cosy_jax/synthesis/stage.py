@@ -1,14 +1,14 @@
-"""The stages by the names that people read: in progress bars, reports and results."""
+"""The stages of synthesis under the names that progress, results and reports show."""
 
-from enum import StrEnum
+import enum
 
 
-class Stage(StrEnum):
-    """A stage on the way from a request to a file."""
+class Stage(enum.StrEnum):
+    """A stage whose time is taken; it is its name."""
 
     PROMPT = "prompt"
-    SPEECH_TOKENS = "speech tokens"
     LANGUAGE_MODEL = "language model"
+    SPEECH_TOKENS = "speech tokens"
     FLOW = "flow"
     VOCODER = "vocoder"
     WRITE = "write"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosy_jax.batch.grouping import Grouping, halving
+from cosy_jax.batch.grouping import Failure, Grouping, Success, halving
 from cosy_jax.errors import CosyError
 
 
@@ -46,7 +46,8 @@ def out_of_memory_above(limit, calls):
 
 def test_a_batch_too_large_is_halved():
     calls = []
-    assert list(halving([1, 2, 3, 4, 5], out_of_memory_above(2, calls))) == [(i, 10 * i) for i in range(1, 6)]
+    expected = [Success(item, 10 * item) for item in range(1, 6)]
+    assert list(halving([1, 2, 3, 4, 5], out_of_memory_above(2, calls))) == expected
     assert max(calls) == 5 and calls.count(5) == 1
 
 
@@ -56,8 +57,15 @@ def test_an_item_that_fails_alone_is_reported_and_the_others_go_on():
             raise CosyError("too long")
         return group
 
-    results = dict(halving([1, 2, 3, 4], work))
-    assert [results[i] for i in (1, 2, 4)] == [1, 2, 4] and str(results[3]) == "too long"
+    expected = [Success(1, 1), Success(2, 2), Failure(3, "too long"), Success(4, 4)]
+    assert list(halving([1, 2, 3, 4], work)) == expected
+
+
+def test_a_failure_always_says_something():
+    def work(group):
+        raise MemoryError
+
+    assert list(halving([1], work)) == [Failure(1, "MemoryError")]
 
 
 def test_a_fault_of_the_program_is_raised():

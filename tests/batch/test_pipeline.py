@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cosy_jax.batch.manifest import Line
+from cosy_jax.batch.messages import Failed, Spoken
 from cosy_jax.batch.pipeline import Settings, run_batch
 from cosy_jax.batch.stats import Stats
 from cosy_jax.compare.snr import snr_db
@@ -16,6 +17,7 @@ from cosy_jax.llm.continuous import Batching
 from cosy_jax.nn import buckets
 from cosy_jax.nn.compile_log import count_compilations
 from cosy_jax.synthesis.request import Request
+from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.text.normalise import FrontendOptions
 from tests.reference import REPOSITORY
@@ -49,9 +51,10 @@ BAD = {"line-5": "nowhere.wav", "line-7": "split the text", "line-9": "nobody"}
 def run(synthesizer, lines, settings=SETTINGS, stop=None, stats=None):
     outcomes = {}
 
-    def deliver(outcome, audio):
-        assert outcome.line.key not in outcomes
-        outcomes[outcome.line.key] = (outcome, audio)
+    def deliver(finished):
+        outcome = finished.outcome
+        assert outcome.line.key not in outcomes and isinstance(finished, Failed if outcome.error else Spoken)
+        outcomes[outcome.line.key] = (outcome, finished.audio if isinstance(finished, Spoken) else None)
 
     stats = stats or Stats()
     stop = stop or threading.Event()
@@ -91,7 +94,7 @@ def test_the_counts_add_up(spoken):
     assert 0 < stats.useful_slot_steps <= stats.slot_steps
     assert sum(outcome.tokens for outcome in good) <= stats.useful_slot_steps
     assert 0 < stats.flow_frames <= stats.flow_padded and 0 < stats.vocoder_frames <= stats.vocoder_padded
-    assert all(stats.busy[stage] > 0 for stage in ("prompt", "language model", "flow", "vocoder"))
+    assert all(stats.busy[stage] > 0 for stage in (Stage.PROMPT, Stage.LANGUAGE_MODEL, Stage.FLOW, Stage.VOCODER))
     assert stats.timeline
 
 

@@ -18,9 +18,11 @@ from cosy_jax.batch import results as results_module
 from cosy_jax.batch.delivery import Delivery
 from cosy_jax.batch.key_set import KeySet
 from cosy_jax.batch.manifest import BadLine, Line, read_manifest
+from cosy_jax.batch.messages import Failed, Spoken
 from cosy_jax.batch.results import Outcome, Results, read_entries
 from cosy_jax.batch.stats import Stats
 from cosy_jax.errors import CosyError
+from cosy_jax.synthesis.request import Request
 from tests.reference import REPOSITORY
 
 RATE = 24000
@@ -28,7 +30,7 @@ SAMPLES = np.random.default_rng(0).uniform(-0.5, 0.5, 4800).astype(np.float32)
 
 
 def line(key="a", number=1, wav=None):
-    return Line(number, key, "Hi.", None, "ann", "", "", "zero-shot", 0, 1.0, wav or f"{key}.wav")
+    return Line(number, key, Request("Hi.", voice="ann"), wav or f"{key}.wav")
 
 
 def outcome(key="a", wav=None, **changes):
@@ -159,7 +161,7 @@ def speak_all(manifest, folder):
     with Results(folder) as results:
         delivery = Delivery(results, Stats(), RATE)
         for each in delivery.pending(read_manifest(manifest)):
-            delivery.deliver(Outcome(each, seconds=0.2, tokens=5), SAMPLES)
+            delivery.deliver(Spoken(Outcome(each, seconds=0.2, tokens=5), SAMPLES))
 
 
 def test_sigkill_at_any_moment(tmp_path):
@@ -247,9 +249,9 @@ def test_results_file_that_cannot_be_written(tmp_path, monkeypatch):
         delivery = Delivery(results, stats, RATE)
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", full)
-            delivery.deliver(outcome("a"), SAMPLES)
-            delivery.deliver(outcome("b", error="No voice."), None)
-        delivery.deliver(outcome("c"), SAMPLES)
+            delivery.deliver(Spoken(outcome("a"), SAMPLES))
+            delivery.deliver(Failed(outcome("b", error="No voice.")))
+        delivery.deliver(Spoken(outcome("c"), SAMPLES))
         assert results.unrecorded == 2
     assert (stats.lines, stats.failed) == (3, 2)
     assert "No space left" in delivery.failures[0].error and delivery.failures[1].error == "No voice."
@@ -283,11 +285,11 @@ def test_pending_leaves_out_what_was_spoken_and_delivers_what_is_bad(tmp_path):
         lines = delivery.pending([line("a"), BadLine(2, None, "Not JSON."), line("b"), line("c")])
         assert next(lines).key == "b" and delivery.in_flight == 1
         assert next(lines).key == "c" and delivery.in_flight == 2
-        delivery.deliver(outcome("b"), SAMPLES)
+        delivery.deliver(Spoken(outcome("b"), SAMPLES))
         assert delivery.in_flight == 1 and (stats.lines, stats.failed, stats.skipped) == (2, 1, 1)
         assert (stats.audio_seconds, stats.tokens) == (0.2, 5)
         for _ in range(20):
-            delivery.deliver(outcome(error="No."), None)
+            delivery.deliver(Failed(outcome(error="No.")))
         assert len(delivery.failures) == 10 and stats.failed == 21
 
 
@@ -298,8 +300,8 @@ def test_deliveries_from_several_threads(tmp_path):
 
         def work(name):
             for index in range(50):
-                delivery.deliver(outcome(f"{name}{index}"), SAMPLES)
-                delivery.deliver(outcome(f"{name}-{index}", error="No."), None)
+                delivery.deliver(Spoken(outcome(f"{name}{index}"), SAMPLES))
+                delivery.deliver(Failed(outcome(f"{name}-{index}", error="No.")))
 
         threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
         for thread in threads:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cosy_jax.batch.messages import Failed, Spoken
 from cosy_jax.batch.results import Outcome
 from cosy_jax.cli import batch_report, main
 from cosy_jax.errors import CosyError
@@ -24,9 +25,9 @@ def pretend(synthesizer, lines, deliver, settings, stats, stop, voices, frontend
     stats.add_block(4, 3)
     for line in lines:
         if line.key.startswith("bad"):
-            deliver(Outcome(line, error=f"Cannot speak [{line.key}]."), None)
+            deliver(Failed(Outcome(line, error=f"Cannot speak [{line.key}].")))
         else:
-            deliver(Outcome(line, seconds=0.1, tokens=5), np.full(2400, 0.1, np.float32))
+            deliver(Spoken(Outcome(line, seconds=0.1, tokens=5), np.full(2400, 0.1, np.float32)))
         if stop.is_set():
             return
 
