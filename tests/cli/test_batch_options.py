@@ -15,11 +15,12 @@ from cosy_jax.batch.messages import Failed, Spoken
 from cosy_jax.batch.results import Outcome
 from cosy_jax.cli import batch_report, main
 from cosy_jax.errors import CosyError
+from cosy_jax.text.normalise import FrontendOptions
 from tests.conftest import TINY
 from tests.reference import REPOSITORY
 
 
-def pretend(synthesizer, lines, deliver, settings, stats, stop, voices, frontend):
+def pretend(synthesizer, lines, deliver, settings, stats, stop):
     """Speaks a tenth of a second for each line, and cannot speak keys that begin with "bad"."""
     stats.busy["language model"] += 0.5
     stats.add_block(4, 3)
@@ -94,11 +95,12 @@ def test_shards_share_a_folder(tmp_path):
 
 
 def test_options_reach_the_pipeline(tmp_path, pipeline):
-    def check(synthesizer, lines, deliver, settings, stats, stop, voices, frontend):
+    def check(synthesizer, lines, deliver, settings, stats, stop):
         assert settings.batching.rows == 3 and settings.flow_rows == 2
-        assert voices == tmp_path / "voices" and not frontend.enabled and frontend.language == "zh"
+        assert synthesizer.voices == tmp_path / "voices"
         assert synthesizer.llm == "llm" and synthesizer.precision.name == "bfloat16"
-        list(lines)
+        [line] = lines
+        assert line.request.normalisation == FrontendOptions(enabled=False, language="zh")
 
     pipeline(check)
     write(tmp_path, "a")
@@ -162,11 +164,11 @@ def test_progress_where_there_is_no_terminal(tmp_path, capsys, monkeypatch, pipe
 
 
 def test_first_interrupt_finishes_what_is_in_flight(tmp_path, capsys, pipeline):
-    def interrupted(synthesizer, lines, deliver, settings, stats, stop, *rest):
+    def interrupted(synthesizer, lines, deliver, settings, stats, stop):
         begun = [next(lines), next(lines)]
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.wait(10)
-        pretend(synthesizer, begun[:1], deliver, settings, stats, stop, *rest)
+        pretend(synthesizer, begun[:1], deliver, settings, stats, stop)
 
     pipeline(interrupted)
     before = signal.getsignal(signal.SIGINT)
@@ -185,8 +187,8 @@ from cosy_jax.batch import pipeline
 from cosy_jax.cli import main
 from tests.cli.test_batch_options import pretend
 
-def hang(synthesizer, lines, deliver, settings, stats, stop, *rest):
-    pretend(synthesizer, [next(lines)], deliver, settings, stats, stop, *rest)
+def hang(synthesizer, lines, deliver, settings, stats, stop):
+    pretend(synthesizer, [next(lines)], deliver, settings, stats, stop)
     for _ in range(2):
         os.kill(os.getpid(), signal.SIGINT)
         stop.wait()

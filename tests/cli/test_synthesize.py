@@ -118,7 +118,7 @@ BAD = {
     "instruction in another mode": (lambda p: {"mode": "zero-shot", "instruct": "Whisper."}, "mode instruct"),
     "instruction with its end": (lambda p: {"instruct": "Whisper.<|endofprompt|>"}, "leave it out"),
     "unknown voice": (lambda p: saved(p, voice="bob"), "No voice 'bob'"),
-    "damaged voice": (lambda p: {"voice": "ann", "voices": damaged(p), "prompt_wav": None}, "no voice file"),
+    "damaged voice": (lambda p: saved(p) | {"voices": damaged(p)}, "no voice file"),
     "invalid voice name": (lambda p: saved(p, voice="../ann"), "not valid"),
     "too fast": (lambda p: {"speed": 2.5}, "--speed: The speed 2.5 is not supported"),
     "no speed": (lambda p: {"speed": "nan"}, "from 0.5 to 2"),

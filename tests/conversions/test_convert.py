@@ -176,7 +176,7 @@ def test_other_files_are_not_replaced(model, tmp_path):
 
 def test_an_interrupted_conversion_leaves_the_earlier_one(model, tmp_path):
     def interrupt(file, done, total):
-        if file == "hift.safetensors":
+        if file == "vocoder.safetensors":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

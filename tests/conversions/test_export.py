@@ -67,7 +67,7 @@ def test_vocoder_has_the_keys_that_the_reference_has(tmp_path):
 
 
 @requires_reference
-@pytest.mark.parametrize("name", ["llm", "flow", "vocoder"])
+@pytest.mark.parametrize("name", ["llm", "flow", "hift"])
 def test_files_of_the_reference_come_back(tmp_path, name):
     export_release(TINY, tmp_path / "out")
     ours = load_file(tmp_path / "out" / f"{name}.safetensors")

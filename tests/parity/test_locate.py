@@ -10,6 +10,7 @@ from cosy_jax.errors import CosyError
 from cosy_jax.nn import noise
 from cosy_jax.nn.precision import FLOAT32 as IN_FLOAT32
 from cosy_jax.nn.precision import INT8
+from cosy_jax.parity.checks.flow import FlowRun
 from cosy_jax.parity.checks.vocoder import vocode_dump
 from cosy_jax.parity.locate import flow_faults
 from cosy_jax.parity.locate.causes import Suspect, reduced_precision
@@ -17,7 +18,7 @@ from cosy_jax.parity.locate.diagnosis import diagnose
 from cosy_jax.parity.locate.finding import Finding
 from cosy_jax.parity.locate.growth import BFLOAT16, FLOAT32, Growth, describe, recorded_rounding, rounding_of
 from cosy_jax.parity.locate.passes import STAGES
-from cosy_jax.parity.locate.steps import FlowRun, euler_steps
+from cosy_jax.parity.locate.steps import euler_steps
 from cosy_jax.parity.locate.trace import LayerError, relative_rms, trace_layers
 from tests.parity.ports import TRACES, findings, perturbed, port, with_params
 

@@ -108,11 +108,9 @@ def _named(checks, name: str):
 def test_a_slightly_wrong_flow_is_missed_by_its_ratio_alone(synthesizer, tmp_path):
     path = _with_truth(tmp_path, "flow_offline.safetensors", 5e-7)
     assert _named(check_flow(synthesizer, path), "mel").ok
-    params = dict(synthesizer.params("flow"))
-    dit = params["dit"] = dict(params["dit"])
-    dit["output_projection"] = {name: value * 1.0000015 for name, value in dit["output_projection"].items()}
     broken = Synthesizer(synthesizer.weights, llm="base")
-    broken._params = {**synthesizer._params, "flow": params}
+    dit = broken.params("flow")["dit"]
+    dit["output_projection"] = {name: value * 1.0000015 for name, value in dit["output_projection"].items()}
     check = _named(check_flow(broken, path), "mel")
     assert check.max_abs < 1e-5, "the fixed limit would let it pass"
     assert not check.ok and check.ratio > 1.5

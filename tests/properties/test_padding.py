@@ -1,14 +1,13 @@
 """Padding and batching change nothing: a row of a batch, whatever its length, its place and its neighbours, equals
 the row alone.
 
-Each stage knows two shapes only, one row of size ALONE and a batch of size TOGETHER, so that few programs are
-compiled; half of the rows fill ALONE and so are not padded there. What lies beyond a row's end is random, not zero.
+The stages are run as `parity` runs them in its own check of padding. Each stage knows two shapes only, one row of size
+ALONE and a batch of size TOGETHER, so that few programs are compiled; half of the rows fill ALONE and so are not padded there. What lies beyond a row's end is random, not zero.
 """
 
 import dataclasses
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,13 +16,17 @@ from hypothesis import strategies as st
 
 from cosy_jax.compare.snr import snr_db
 from cosy_jax.config import SpeakerEncoderConfig, SpeechTokenizerConfig
-from cosy_jax.flow.cfm import FlowInputs, solve
 from cosy_jax.llm.context import ContextBatch
-from cosy_jax.llm.decode import advance, start
-from cosy_jax.llm.state import Limits
-from cosy_jax.prompt.speaker_encoder import SpeakerEncoder, embed_speaker
-from cosy_jax.prompt.speech_tokenizer import SpeechTokenizer, encode_speech
-from cosy_jax.vocoder.vocode import vocode
+from cosy_jax.parity.checks.padding import (
+    LIMIT,
+    run_flow,
+    run_llm,
+    run_speaker_encoder,
+    run_speech_tokenizer,
+    run_vocoder,
+)
+from cosy_jax.prompt.speaker_encoder import SpeakerEncoder
+from cosy_jax.prompt.speech_tokenizer import SpeechTokenizer
 from tests.prompt.random_params import random_params
 from tests.properties.profile import examples
 
@@ -70,7 +73,7 @@ def both(run, batch, *padded, **rows):
 
 
 def assert_close(ours, theirs):
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=LIMIT * np.abs(theirs).max())
 
 
 BOUNDS = st.lists(st.integers(0, 16), min_size=ROWS, max_size=ROWS).map(np.asarray)
@@ -85,19 +88,12 @@ def test_language_model(synthesizer, batch, min_new, max_new):
     ids, seeds = random.integers(0, sizes), random.integers(0, 2**31, ROWS)
 
     def run(lengths, ids, is_text, min_new, max_new, seeds):
-        params, rows = synthesizer.params("llm"), len(lengths)
         contexts = ContextBatch(*map(jnp.asarray, (ids, is_text, lengths, min_new, max_new)))
-        policy = synthesizer.policy()
-        state = start(params, policy.cache(rows, ids.shape[1] + 16), contexts, policy=policy, bucket=16)
-        logits = np.asarray(state.logits)
-        limits = Limits(contexts.min_new, contexts.max_new, jnp.zeros(rows, bool))
-        keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
-        state = advance(params, state, limits, keys, policy=policy, steps=16)
-        return logits, state.tokens, state.lengths, state.fallbacks
+        return run_llm(synthesizer.params("llm"), synthesizer.policy(), contexts, seeds, 16)
 
     rows = {"min_new": min_new, "max_new": max_new, "seeds": seeds}
     (logits, *drawn), (logits_alone, *drawn_alone) = both(run, batch, (48, ids), (48, is_text), **rows)
-    np.testing.assert_allclose(logits, logits_alone, rtol=0, atol=1e-5)
+    assert_close(logits, logits_alone)
     for ours, theirs in zip(drawn, drawn_alone, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -109,16 +105,15 @@ def test_flow(synthesizer, streaming, batch, prompts):
     config, random = dataclasses.replace(synthesizer.config.flow, num_steps=2), batch.random()
     tokens = random.integers(0, config.token_vocab_size, (ROWS, 40)).astype(np.int32)
     mel = random.normal(-4, 2, (ROWS, 80, 80)).astype(np.float32)
-    speaker = random.standard_normal((ROWS, 192)).astype(np.float32)
-    noise = random.standard_normal((80, 80)).astype(np.float32)
+    rows = {
+        "prompt_frames": np.asarray(prompts),
+        "speaker": random.standard_normal((ROWS, 192)).astype(np.float32),
+    }
 
-    def run(lengths, tokens, mel, frames, speaker):
-        given = (tokens, lengths, mel, frames, speaker, noise[: mel.shape[1]])
-        inputs = FlowInputs(*map(jnp.asarray, given))
-        solved, condition, _ = solve(synthesizer.params("flow"), inputs, config=config, streaming=streaming)
-        return condition.frames, condition.mu, solved
+    def run(lengths, tokens, prompt_mel, **rows):
+        inputs = {"tokens": tokens, "lengths": lengths, "prompt_mel": prompt_mel, **rows}
+        return run_flow(synthesizer.params("flow"), config, inputs, streaming=streaming)
 
-    rows = {"frames": np.asarray(prompts), "speaker": speaker}
     (count, *ours), (count_alone, *theirs) = both(run, batch, (30, tokens), (60, mel), **rows)
     assert count == count_alone == 2 * batch.length
     for part, alone in zip(ours, theirs, strict=True):
@@ -128,17 +123,13 @@ def test_flow(synthesizer, streaming, batch, prompts):
 @EXAMPLES
 @given(batch=batches(20, 28))
 def test_vocoder(synthesizer, batch):
-    config, random = synthesizer.config.vocoder, batch.random()
-    mel = random.normal(-4, 2, (ROWS, 28, 80)).astype(np.float32)
-    noise = random.random((28 * config.samples_per_frame, config.harmonics)).astype(np.float32)
+    mel = batch.random().normal(-4, 2, (ROWS, 28, 80)).astype(np.float32)
 
     def run(lengths, mel):
-        samples = noise[: mel.shape[1] * config.samples_per_frame]
-        audio = vocode(synthesizer.params("vocoder"), *map(jnp.asarray, (mel, lengths, samples)), config)
-        return audio.lengths, audio.samples
+        return run_vocoder(synthesizer.params("vocoder"), synthesizer.config, mel, lengths)
 
     (count, ours), (count_alone, theirs) = both(run, batch, (20, mel))
-    assert count == count_alone == batch.length * config.samples_per_frame
+    assert count == count_alone == batch.length * synthesizer.config.vocoder.samples_per_frame
     assert snr_db(ours[:count], theirs[:count]) >= 100
     assert not ours[count:].any()
 
@@ -166,9 +157,9 @@ def test_speech_tokenizer(batch):
     mel = batch.random().standard_normal((ROWS, 120, TOKENIZER.mel_bands), np.float32)
 
     def run(lengths, mel):
-        return encode_speech(tokenizer_params(), TOKENIZER, mel, lengths)
+        return run_speech_tokenizer(tokenizer_params(), TOKENIZER, mel, lengths)
 
-    (ids, count), (ids_alone, count_alone) = both(run, batch, (90, mel))
+    (count, ids), (count_alone, ids_alone) = both(run, batch, (90, mel))
     assert count == count_alone
     np.testing.assert_array_equal(ids[:count], ids_alone[:count])
     assert not ids[count:].any()
@@ -180,7 +171,7 @@ def test_speaker_encoder(batch):
     fbank = batch.random().standard_normal((ROWS, 120, SPEAKER.feature_bands), np.float32)
 
     def run(lengths, fbank):
-        return (embed_speaker(speaker_params(), SPEAKER, fbank, lengths),)
+        return (run_speaker_encoder(speaker_params(), SPEAKER, fbank, lengths),)
 
     ours, theirs = both(run, batch, (90, fbank))
     assert_close(ours[0], theirs[0])

@@ -81,7 +81,7 @@ def _float64_solver(synthesizer: Synthesizer, prompt: Prompt) -> SolvePiece:
 
 def _one_pass(synthesizer: Synthesizer, dump: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     config = synthesizer.config.flow
-    inputs = flow_inputs(dump, config.token_mel_ratio)
+    inputs = flow_inputs(dump, config)
     mel, _, _ = solve(
         synthesizer.params("flow"), inputs, config=config, precision=synthesizer.precision, streaming=True
     )

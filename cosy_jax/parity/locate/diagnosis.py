@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from cosy_jax.parity.checks.flow import FlowRun, run_flow
 from cosy_jax.parity.checks.llm import CachedDecoder, recorded_row
 from cosy_jax.parity.checks.vocoder import vocode_dump
 from cosy_jax.parity.locate import flow_faults
@@ -16,7 +17,7 @@ from cosy_jax.parity.locate.causes import Suspect, likely_cause
 from cosy_jax.parity.locate.finding import Finding
 from cosy_jax.parity.locate.growth import Growth, describe, recorded_rounding, rounding_of
 from cosy_jax.parity.locate.passes import STAGES
-from cosy_jax.parity.locate.steps import FlowRun, StepError, run_flow, step_errors
+from cosy_jax.parity.locate.steps import StepError, step_errors
 from cosy_jax.parity.locate.trace import LayerError, error_of, trace_layers
 from cosy_jax.synthesis.synthesizer import Synthesizer
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from cosy_jax.parity.checks.flow import STEP_VALUES, FlowRun
 from cosy_jax.parity.locate.finding import Finding
 from cosy_jax.parity.locate.growth import Growth, describe
-from cosy_jax.parity.locate.steps import STEP_VALUES, FlowRun
 from cosy_jax.parity.locate.trace import LayerError, error_of, relative_rms
 
 STAGE = "flow"

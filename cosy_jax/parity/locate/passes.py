@@ -59,7 +59,7 @@ def _llm_pass(
 
 def _run_flow(params: dict, synthesizer: Synthesizer, dump: Dump, positions: Positions) -> Layers:
     config = synthesizer.config.flow
-    inputs = flow_inputs(dump, config.token_mel_ratio)
+    inputs = flow_inputs(dump, config)
     # The reference's own x(0), so that another noise does not look like a wrong layer.
     steps = dump.get("step_x_f64", dump.get("step_x"))
     x = inputs.noise[None] if steps is None else jnp.asarray(steps[:1].transpose(0, 2, 1), jnp.float32)

@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from safetensors.numpy import load_file
 
-from cosy_jax.flow.cfm import time_steps
-from cosy_jax.parity.checks.flow import solve_dump
+from cosy_jax.parity.checks.flow import STEP_VALUES, FlowRun, run_flow
 from cosy_jax.synthesis.synthesizer import Synthesizer
-
-STEP_VALUES = ("step_x", "step_v_cond", "step_v_uncond")  # what a step holds, as `Trace` does
 
 
 class StepError(NamedTuple):
@@ -28,39 +24,6 @@ class StepError(NamedTuple):
     v_cond_max: float
     v_uncond_mean: float
     v_uncond_max: float
-
-
-class FlowRun(NamedTuple):
-    """Our run of a flow dump: `dump` and `ours` have the same names and layouts, `ours` also `sizes` (N,), the steps'
-    widths in t."""
-
-    path: Path
-    dump: dict[str, np.ndarray]
-    ours: dict[str, np.ndarray]
-
-    def truth(self, name: str) -> np.ndarray:
-        """The dump's float64 where it has one, else the dump."""
-        return self.dump.get(f"{name}_f64", self.dump[name])
-
-
-def run_flow(synthesizer: Synthesizer, path: Path) -> FlowRun:
-    """Solves what a flow dump was given."""
-    dump = load_file(path)
-    mel, condition, trace = solve_dump(synthesizer, path, dump)
-    frames = int(condition.frames[0])
-    times, sizes = time_steps(synthesizer.config.flow.num_steps)
-    ours = {
-        "mel": mel,
-        "mu": np.asarray(condition.mu)[0, :frames].T,
-        "cond": np.asarray(condition.cond)[0, :frames].T,
-        "spks": np.asarray(condition.speaker)[0],
-        "step_t": times,
-        "sizes": sizes,
-    }
-    if trace is not None:
-        parts = zip(STEP_VALUES, trace, strict=True)
-        ours |= {name: np.asarray(part)[:, 0, :frames].transpose(0, 2, 1) for name, part in parts}
-    return FlowRun(path, dump, ours)
 
 
 def euler_steps(synthesizer: Synthesizer, path: Path) -> list[StepError]:

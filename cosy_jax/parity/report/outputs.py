@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from safetensors.numpy import load_file
 
-from cosy_jax.parity.checks.flow import solve_dump
+from cosy_jax.parity.checks.flow import run_flow
 from cosy_jax.parity.checks.vocoder import speak_dump, vocode_dump
 from cosy_jax.parity.report.report import Results
 from cosy_jax.synthesis.synthesizer import Synthesizer
@@ -35,7 +35,7 @@ def mels(synthesizer: Synthesizer, path: Path) -> Pair:
     """The mels (T, M) of one of `MEL_DUMPS`, without the prompt."""
     dump = load_file(path)
     whole = "speech_token" in dump
-    ours = speak_dump(synthesizer, dump)[0] if whole else solve_dump(synthesizer, path, dump)[0][0].T
+    ours = speak_dump(synthesizer, dump)[0] if whole else run_flow(synthesizer, path).ours["mel"][0].T
     return Pair(path.stem, ours, dump["mel"][0].T)
 
 
