@@ -2,7 +2,8 @@
 the row alone.
 
 The stages are run as `parity` runs them in its own check of padding. Each stage knows two shapes only, one row of size
-ALONE and a batch of size TOGETHER, so that few programs are compiled; half of the rows fill ALONE and so are not padded there. What lies beyond a row's end is random, not zero.
+ALONE and a batch of size TOGETHER, so that few programs are compiled; half of the rows fill ALONE and so are not padded
+there. What lies beyond a row's end is random, not zero.
 """
 
 import dataclasses
