@@ -82,12 +82,14 @@ def test_each_line_is_what_it_is_alone(synthesizer, spoken):
         assert outcome.stages.keys() == {"prompt", "language model", "flow", "vocoder"}
 
 
+@pytest.mark.slow
 def test_each_prompt_is_encoded_once(spoken):
     _, stats = spoken
     # Two recordings, one that is not there and a voice that is not there.
     assert stats.prompts == 4 and stats.prompt_hits == len(LINES) - 4
 
 
+@pytest.mark.slow
 def test_the_counts_add_up(spoken):
     outcomes, stats = spoken
     good = [outcome for outcome, _ in outcomes.values() if not outcome.error]
@@ -98,6 +100,7 @@ def test_the_counts_add_up(spoken):
     assert stats.timeline
 
 
+@pytest.mark.slow
 def test_the_same_lines_compile_nothing_new(synthesizer, spoken):
     with count_compilations() as compiled:
         outcomes, _ = run(synthesizer, LINES)
@@ -106,6 +109,7 @@ def test_the_same_lines_compile_nothing_new(synthesizer, spoken):
         np.testing.assert_array_equal(audio, spoken[0][key][1])
 
 
+@pytest.mark.slow
 def test_the_buckets_bound_the_programs(synthesizer, monkeypatch):
     """A program a length and a batch size, whatever the lines are."""
     shapes, whole = set(), Synthesizer.mels

@@ -27,6 +27,7 @@ def write(tmp_path):
     return to_file
 
 
+@pytest.mark.slow
 def test_two_recordings(tmp_path, capsys):
     first, second = (str(DATA / f"prompt_{i}.flac") for i in (0, 1))
     assert main(["compare", first, second, "--plot", str(tmp_path / "both.png")]) == 0

@@ -152,6 +152,7 @@ def check_refused(command, change, message, folder, capsys):
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_modes_and_speed(tmp_path, capsys):
     voice = saved(tmp_path)
     outs = {}
@@ -192,6 +193,7 @@ def test_bad_recording_saves_no_voice(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_convert_voice_writes_speech_of_the_source_length(tmp_path, capsys):
     source = REPOSITORY / "tests" / "data" / "prompt_0.flac"
     assert main(conversion(tmp_path / "a.wav", source=source)) == 0
@@ -239,6 +241,7 @@ def test_help_has_examples_and_starts_fast():
     assert loaded.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_stream_to_a_file_and_as_pcm_are_the_same_audio(tmp_path, capsysbinary):
     assert main([*arguments(tmp_path / "a.wav", text=LONG), "--stream"]) == 0
     assert b"the first after" in capsysbinary.readouterr().err
@@ -249,6 +252,7 @@ def test_stream_to_a_file_and_as_pcm_are_the_same_audio(tmp_path, capsysbinary):
     assert np.abs(samples.astype(int) - pcm).max() <= 1
 
 
+@pytest.mark.slow
 def test_stream_of_lines_from_standard_input(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("Could you tell me how to get\nto the railway station from here?\n"))
     assert main([*arguments(tmp_path / "a.wav", text="-"), "--stream"]) == 0

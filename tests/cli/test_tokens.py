@@ -111,6 +111,7 @@ def test_another_model_draws_other_ids(synthesizer, tmp_path, capsys):
     assert recorded(dump, 1, 8, 60)[1] not in capsys.readouterr().out.splitlines()
 
 
+@pytest.mark.slow
 def test_text_prints_what_synthesize_draws(synthesizer):
     request = Request(LONG, VOICE, seed=5)
     lines = list(report_text(synthesizer, request))
@@ -130,6 +131,7 @@ def test_text_prints_what_synthesize_draws(synthesizer):
     assert sum(fallbacks for _, fallbacks in decoded) > 0
 
 
+@pytest.mark.slow
 def test_every_draw_is_told_with_the_id_that_stops(synthesizer):
     config, params = synthesizer.config, synthesizer.params("llm")
     head = np.array(params["speech_head"]["kernel"])
@@ -158,6 +160,7 @@ def test_language_model_of_another_mode_is_given_no_speech(synthesizer):
     assert prompts == [f"prompt: {count} text tokens, 0 speech tokens, 24 mel frames" for count in (prefix, 0, longer)]
 
 
+@pytest.mark.slow
 def test_command_prints_only_the_report(capsys):
     words = ("--text", "Good morning.", "--prompt-wav", RECORDING, "--mode", "cross-lingual", "--verbatim")
     assert command(*words) == 0

@@ -204,6 +204,7 @@ def test_verifying_without_onnxruntime_names_the_remedy(model, tmp_path, monkeyp
     assert_nothing_written(tmp_path)
 
 
+@pytest.mark.slow
 @requires_reference
 def test_files_that_torch_wrote_convert_alike(tmp_path):
     model = reference_dir() / "model"
@@ -216,6 +217,7 @@ def test_files_that_torch_wrote_convert_alike(tmp_path):
         assert (tmp_path / "pt" / name).read_bytes() == (tmp_path / "safetensors" / name).read_bytes()
 
 
+@pytest.mark.slow
 @requires_reference
 def test_converted_encoders_agree_with_onnxruntime(tmp_path):
     pytest.importorskip("onnxruntime")

@@ -10,6 +10,7 @@ from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
 
+@pytest.mark.slow
 def test_same_seed_same_files(tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         assert list(write_random(tmp_path / name, "tiny", seed)) == list(RANDOM_STAGES)

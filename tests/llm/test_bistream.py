@@ -169,6 +169,7 @@ def test_blocks_and_pieces_do_not_change_the_ids(synthesizer, block):
     assert all(0 < len(ids) <= block for ids in blocks)
 
 
+@pytest.mark.slow
 def test_padding_and_growth_of_the_cache_do_not_change_the_ids(synthesizer, monkeypatch):
     expected = flat(speak(synthesizer, [TEXT]))
     monkeypatch.setattr(bistream, "SLOTS", (64, 96, 384))

@@ -57,6 +57,7 @@ def test_ids_are_those_of_each_job_alone(synthesizer, alone, batching):
     assert all(block.draws <= block.steps * batching["rows"] for block in blocks)
 
 
+@pytest.mark.slow
 def test_cache_grows_and_shrinks_with_the_rows_in_it(synthesizer):
     config = synthesizer.config.llm
     work = [

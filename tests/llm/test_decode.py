@@ -62,6 +62,7 @@ def test_rows_beyond_what_a_cpu_prefills_at_once(synthesizer, rows):
         np.testing.assert_array_equal(batch.tokens[row], alone.tokens[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", [BFLOAT16, INT8], ids=lambda precision: precision.name)
 def test_lower_precisions_decode_alone_and_in_a_batch(rows, precision):
     """XLA's CPU backend knows bfloat16 products in some orders of their dimensions only."""

@@ -18,6 +18,7 @@ from cosy_jax.parity.locate.trace import trace_layers
 from tests.parity.ports import TRACES, findings, perturbed, port, transposed, with_config, with_params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", [FLOAT32, BFLOAT16], ids=lambda policy: policy.name)
 def test_whole_port_has_no_finding(precision):
     diagnosis = diagnose(port(precision), TRACES)

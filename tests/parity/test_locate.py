@@ -117,6 +117,7 @@ def test_relative_rms():
     assert np.isnan(relative_rms(truth[:1], truth))
 
 
+@pytest.mark.slow
 def test_dumps_without_float64(monkeypatch, tmp_path):
     def without_truth(dump):
         source = {"source": dump["source_f64"].astype(np.float32)} if "source_f64" in dump else {}

@@ -22,12 +22,14 @@ def missed(results):
     return [f"{dump}: {row.name} {row.max_abs}" for dump, rows in results for row in rows if not row.ok]
 
 
+@pytest.mark.slow
 def test_committed_dumps_hold(synthesizer):
     results = list(run_parity(synthesizer, DUMPS))
     assert len(results) == 13 and sum(len(rows) for _, rows in results) > 30
     assert not missed(results)
 
 
+@pytest.mark.slow
 @requires_reference
 def test_converted_reference_holds_on_every_dump(tmp_path):
     folder = reference_dir()

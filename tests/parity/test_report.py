@@ -165,6 +165,7 @@ def broken_dumps(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_command_explains_a_missed_check(broken_dumps, tmp_path, capsys):
     page, folder = tmp_path / "report.html", tmp_path / "plots"
     assert parity(broken_dumps, "--html", page, "--plots", folder) == 1

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
@@ -68,6 +69,7 @@ def configs(draw):
     )
 
 
+@pytest.mark.slow
 @examples(8)
 @given(config=configs(), file_type=st.sampled_from(["pt", "safetensors"]), spelling=st.integers(0, PLAIN))
 def test_a_released_folder_comes_back(config, file_type, spelling):

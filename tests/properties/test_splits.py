@@ -56,6 +56,7 @@ def whole(synthesizer, solver):
     return pieces(synthesizer, solver, [TOKENS])
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(blocks=splits(TOKENS))
 @example(blocks=[[token] for token in TOKENS])

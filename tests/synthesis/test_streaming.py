@@ -39,6 +39,7 @@ def test_hops_end_on_chunks():
     assert next(hops(50, flow)) == 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", [cached_solver, exact_solver])
 def test_interleaved_and_cancelled_streams_do_not_disturb(synthesizer, solver):
     alone = list(start(synthesizer, [TOKENS], solver))
@@ -62,6 +63,7 @@ def test_same_state_continues_twice(synthesizer):
     np.testing.assert_array_equal(first, again)
 
 
+@pytest.mark.slow
 def test_limited_past_keeps_memory_and_stays_close(synthesizer, whole):
     limited = np.concatenate(list(start(synthesizer, [TOKENS], left_chunks=2)))
     assert len(limited) == len(whole) == 960 * len(TOKENS) and not np.array_equal(limited, whole)

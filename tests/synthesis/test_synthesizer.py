@@ -19,6 +19,7 @@ def voice(synthesizer) -> Voice:
     return synthesizer.voice(REPOSITORY / "tests/data/prompt_1.flac", "Some words.")
 
 
+@pytest.mark.slow
 def test_stream_speaks_the_same_tokens(synthesizer, voice):
     request = Request(TEXT, voice, seed=1)
     whole = synthesizer.speak(request)
@@ -35,6 +36,7 @@ def test_first_audio_comes_before_the_last_token(synthesizer, voice):
     assert 0 < len(first) < 3 * 24000
 
 
+@pytest.mark.slow
 def test_long_text_is_spoken_in_segments_without_clicks(synthesizer, voice):
     speech = synthesizer.speak(Request(LONG, voice))
     segments = synthesizer.contexts(Request(LONG, voice))
@@ -47,6 +49,7 @@ def test_long_text_is_spoken_in_segments_without_clicks(synthesizer, voice):
     assert max(abs(streamed[end] - streamed[end - 1]) for end in ends) <= np.quantile(np.abs(np.diff(streamed)), 0.5)
 
 
+@pytest.mark.slow
 def test_text_arriving_in_pieces_is_spoken_while_it_arrives(synthesizer, voice):
     asked = []
 

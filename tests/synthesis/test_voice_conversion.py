@@ -68,6 +68,7 @@ def test_voice_and_speed_matter(synthesizer, voice):
     assert len(slow.audio) == 480 * int(len(plain.mel) / 0.8)
 
 
+@pytest.mark.slow
 def test_long_source(synthesizer, voice):
     samples, rate = load_audio(SOURCE)
     long = np.tile(samples, int(41 * rate / len(samples)) + 1)[: 41 * rate]

@@ -64,6 +64,7 @@ def test_what_was_saved_comes_back(tmp_path):
     assert list(folder.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_saved_voice_speaks_as_the_recording_does(synthesizer, tmp_path):
     voice = synthesizer.voice(REPOSITORY / "tests/data/prompt_1.flac", "Some words.")
     save_voice(tmp_path, "ann", voice, synthesizer.config)

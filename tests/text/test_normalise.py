@@ -35,6 +35,7 @@ def test_recorded_copy_is_current():
     assert (reference_dir() / "dumps" / "text_frontend.json").read_bytes() == DUMP.read_bytes()
 
 
+@pytest.mark.slow
 def test_default_differs_where_the_reference_harms():
     changed = [normalise(case["text"]) for case in RECORDED if normalise(case["text"]) != case["joined"]]
     assert len(changed) == 4
@@ -159,6 +160,7 @@ def test_what_wetext_refuses_is_read_in_parts(text, spoken, options):
     assert normalise(text, options) == spoken
 
 
+@pytest.mark.slow
 def test_long_texts_are_read_in_parts():
     assert normalise("It is 5 kg. " * 500) == ("It is five kilograms. " * 500).strip()
     assert normalise("价格是5元。" * 1000) == "价格是五元。" * 1000

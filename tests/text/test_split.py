@@ -126,6 +126,7 @@ def test_the_limit_never_cuts_a_tag(parts, language):
     assert all(segment.count(a) == segment.count(b) for segment in segments for a, b in ("[]", "<>"))
 
 
+@pytest.mark.slow
 @given(texts, languages)
 def test_no_letter_or_digit_is_lost(text, language):
     assert spoken("".join(split(text, len, language, limit=80))) == spoken(text)

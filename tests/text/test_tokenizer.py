@@ -116,6 +116,7 @@ def test_special_tokens_of_another_vocabulary(folder):
         TextTokenizer.load(folder)
 
 
+@pytest.mark.slow
 def test_released_vocabulary_size_gives_the_published_ids(folder):
     """Only the count of entries matters for the special ids: Qwen2's vocab.json has 151643."""
     vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))

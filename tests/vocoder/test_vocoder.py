@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from cosy_jax.config import VocoderConfig
 from cosy_jax.nn.noise import vocoder_noise
@@ -29,6 +30,7 @@ def random_mel(rows, frames):
     return np.random.default_rng(0).normal(-4, 2, (rows, frames, 80)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_short_row_of_a_batch_equals_the_row_alone(synthesizer):
     mel = random_mel(2, 40)
     batch = speak(synthesizer, mel, [40, 23])
@@ -39,6 +41,7 @@ def test_short_row_of_a_batch_equals_the_row_alone(synthesizer):
     assert batch.lengths.tolist() == [40 * 480, 23 * 480]
 
 
+@pytest.mark.slow
 def test_unfinished_audio_is_the_start_of_the_finished(synthesizer):
     mel = random_mel(1, 40)
     whole, part = speak(synthesizer, mel, [40]), speak(synthesizer, mel[:, :30], [30], finalize=False)
