@@ -7,7 +7,6 @@ import random
 import resource
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,7 +15,6 @@ import soundfile
 
 from cosy_jax.batch import results as results_module
 from cosy_jax.batch.delivery import Delivery
-from cosy_jax.batch.key_set import KeySet
 from cosy_jax.batch.manifest import BadLine, Line, read_manifest
 from cosy_jax.batch.messages import Failed, Spoken
 from cosy_jax.batch.results import Outcome, Results, read_entries
@@ -276,58 +274,6 @@ def test_folder_that_cannot_be_written(tmp_path):
         Results(tmp_path / "file")
 
 
-def test_pending_leaves_out_what_was_spoken_and_delivers_what_is_bad(tmp_path):
-    stats = Stats()
-    with Results(tmp_path) as results:
-        deliver(results, "a")
-    with Results(tmp_path) as results:
-        delivery = Delivery(results, stats, RATE)
-        lines = delivery.pending([line("a"), BadLine(2, None, "Not JSON."), line("b"), line("c")])
-        assert next(lines).key == "b" and delivery.in_flight == 1
-        assert next(lines).key == "c" and delivery.in_flight == 2
-        delivery.deliver(Spoken(outcome("b"), SAMPLES))
-        assert delivery.in_flight == 1 and (stats.lines, stats.failed, stats.skipped) == (2, 1, 1)
-        assert (stats.audio_seconds, stats.tokens) == (0.2, 5)
-        for _ in range(20):
-            delivery.deliver(Failed(outcome(error="No.")))
-        assert len(delivery.failures) == 10 and stats.failed == 21
-
-
-def test_deliveries_from_several_threads(tmp_path):
-    stats = Stats()
-    with Results(tmp_path) as results:
-        delivery = Delivery(results, stats, RATE)
-
-        def work(name):
-            for index in range(50):
-                delivery.deliver(Spoken(outcome(f"{name}{index}"), SAMPLES))
-                delivery.deliver(Failed(outcome(f"{name}-{index}", error="No.")))
-
-        threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert (stats.lines, stats.failed) == (200, 100) and len(entries(tmp_path)) == 200
-    check_whole(tmp_path, [f"{name}{index}" for name in "ab" for index in range(50)])
-
-
 def test_entries_that_are_still_being_written_are_left_out(tmp_path):
     (tmp_path / "r.jsonl").write_text('{"key": "a", "wav": "a.wav"}\n{"key": "b", "wav": "b.wav"}')
     assert [entry["key"] for entry in read_entries(tmp_path / "r.jsonl")] == ["a"]
-
-
-def test_key_set():
-    keys = KeySet()
-    assert keys.add("a") and keys.add("é") and keys.add("") and keys.add("A") and not keys.add("a")
-    assert "é" in keys and "e" not in keys
-    threads = [threading.Thread(target=lambda: [keys.add(f"{i}") for i in range(500)]) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(f"{i}" in keys for i in range(500))
-    with file_size_limit(100_000), pytest.raises(CosyError, match="SQLITE_TMPDIR"):
-        for i in range(100_000):
-            keys.add(f"a key of some length, number {i}")
-    keys.close()

@@ -55,9 +55,7 @@ def configs(draw):
             head_dim=some(1, 4, 2),
         ),
         vocoder=VocoderConfig(mel_bands=mel_bands, base_channels=some(1, 2, 8), f0_channels=some(1, 8)),
-        speech_tokenizer=SpeechTokenizerConfig(
-            mel_bands=some(1, 12), dim=64, heads=1, num_blocks=some(1, 3), code_dim=code_dim
-        ),
+        speech_tokenizer=SpeechTokenizerConfig(some(1, 12), dim=64, heads=1, num_blocks=some(1, 3), code_dim=code_dim),
         speaker_encoder=SpeakerEncoderConfig(
             feature_bands=some(1, 2, 8),
             head_channels=some(1, 4),
