@@ -52,6 +52,7 @@ def test_speed_out_of_range(speed):
         Request("Good morning.", VOICE, speed=speed)
 
 
+@pytest.mark.slow
 def test_speech_is_faster_by_the_speed(synthesizer):
     plain, fast = (synthesizer.speak(Request("Good morning.", VOICE, speed=speed)) for speed in (1.0, 1.25))
     np.testing.assert_array_equal(fast.tokens, plain.tokens)

@@ -141,6 +141,7 @@ def test_unreadable_manifest(tmp_path):
             next(read_manifest(path))
 
 
+@pytest.mark.slow
 def test_manifest_of_any_length_takes_no_memory(tmp_path):
     path = tmp_path / "manifest.jsonl"
     with path.open("w") as file:

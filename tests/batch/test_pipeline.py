@@ -126,6 +126,7 @@ def test_the_buckets_bound_the_programs(synthesizer, monkeypatch):
     assert {bucket for bucket, _ in shapes} <= set(buckets.SPEECH_TOKENS) and {rows for _, rows in shapes} <= {1, 4}
 
 
+@pytest.mark.slow
 def test_lines_are_taken_as_they_are_needed(synthesizer):
     stop, taken = threading.Event(), []
 

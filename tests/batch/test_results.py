@@ -162,6 +162,7 @@ def speak_all(manifest, folder):
             delivery.deliver(Spoken(Outcome(each, seconds=0.2, tokens=5), SAMPLES))
 
 
+@pytest.mark.slow
 def test_sigkill_at_any_moment(tmp_path):
     keys, folder = [f"{i}" for i in range(1000)], tmp_path / "out"
     manifest = tmp_path / "manifest.jsonl"

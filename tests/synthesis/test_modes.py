@@ -37,6 +37,7 @@ def test_mode_without_what_it_needs(mode, voice, instruct, message):
         lm_context(mode, voice, instruct)
 
 
+@pytest.mark.slow
 def test_modes_speak_differently(synthesizer):
     speeches = [
         synthesizer.speak(Request("Good morning.", VOICE, mode=mode, instruct=instruct))

@@ -78,6 +78,7 @@ def test_limited_past_keeps_memory_and_stays_close(synthesizer, whole):
         assert held == state_bytes(config, FLOAT32, 100) == 2 * state_bytes(config, BFLOAT16, 100)
 
 
+@pytest.mark.slow
 def test_joins_do_not_click(synthesizer):
     pieces = list(start(synthesizer, [TOKENS]))
     inside = np.concatenate([np.abs(np.diff(piece)) for piece in pieces])

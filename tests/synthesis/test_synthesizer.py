@@ -64,6 +64,7 @@ def test_text_arriving_in_pieces_is_spoken_while_it_arrives(synthesizer, voice):
     assert sum(len(piece) for piece in stream) > 0
 
 
+@pytest.mark.slow
 def test_error_of_the_text_comes_after_the_audio_so_far(synthesizer, voice):
     def words():
         yield from (word + " " for word in LONG.split()[:40])
@@ -76,6 +77,7 @@ def test_error_of_the_text_comes_after_the_audio_so_far(synthesizer, voice):
     assert sum(len(piece) for piece in pieces) > 24000
 
 
+@pytest.mark.slow
 def test_two_streams_side_by_side(synthesizer, voice):
     requests = Request(TEXT, voice, seed=1), Request(TEXT, voice, seed=2)
     alone = [np.concatenate(list(synthesizer.stream(request))) for request in requests]
