@@ -130,6 +130,13 @@ def time_steps(steps: int) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(times, np.float32), np.asarray(sizes, np.float32)
 
 
+def guided_step(x: jax.Array, v_cond: jax.Array, v_uncond: jax.Array, dt: jax.Array, config: FlowConfig) -> jax.Array:
+    """x (..., M) after an Euler step of size dt along the guided velocity, (1 + w) v_cond - w v_uncond with w the
+    guidance rate (classifier-free guidance, https://arxiv.org/abs/2207.12598)."""
+    rate = config.guidance_rate
+    return x + dt * ((1.0 + rate) * v_cond - rate * v_uncond)
+
+
 def attention_mask(frames: jax.Array, size: int, chunk: int | None) -> jax.Array:
     """Bool (B, T or 1, T): frames inside the row and, with `chunk`, not right of the query's own chunk."""
     mask = length_mask(frames, size)[:, None]
@@ -164,13 +171,11 @@ def solve(
     modulations = call("modulations", jnp.asarray(times))
     batch, length, bands = condition.mu.shape
     mask = attention_mask(condition.frames, length, config.chunk_frames if streaming else None)
-    guidance = config.guidance_rate
 
     def euler(x: jax.Array, step: tuple) -> tuple[jax.Array, Trace | None]:
         modulation, dt = step
         v_cond, v_uncond, _ = call("velocity", x, condition, modulation, mask)
-        velocity = (1.0 + guidance) * v_cond - guidance * v_uncond
-        return x + dt * velocity, Trace(x, v_cond, v_uncond) if trace else None
+        return guided_step(x, v_cond, v_uncond, dt, config), Trace(x, v_cond, v_uncond) if trace else None
 
     start = jnp.broadcast_to(inputs.noise, (batch, length, bands)).astype(precision.accumulate)
     mel, steps = lax.scan(euler, start, (modulations, jnp.asarray(sizes)))

@@ -34,7 +34,7 @@ def utterances(
         prompt_mel=stack((prompt.mel for _, prompt in sequences), frames),
         prompt_frames=place(jnp.asarray([len(prompt.mel) for _, prompt in sequences])),
         speaker=place(jnp.asarray(np.stack([prompt.speaker_embedding for _, prompt in sequences]))),
-        noise=jnp.asarray(flow_noise(frames)),
+        noise=jnp.asarray(flow_noise(frames, config.mel_bands)),
     )
 
 

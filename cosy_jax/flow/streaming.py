@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 
 from cosy_jax.config import FlowConfig
-from cosy_jax.flow.cfm import Condition, Flow, time_steps
+from cosy_jax.flow.cfm import Condition, Flow, guided_step, time_steps
 from cosy_jax.flow.dit import LayerPast, Past
 from cosy_jax.nn import buckets
 from cosy_jax.nn.noise import flow_noise
@@ -100,7 +100,7 @@ def extend(
         length=jnp.asarray([begin + len(window)]),
         begin=jnp.asarray(begin),
         prompt_mel=jnp.asarray(_rows(prompt.mel[done : done + frames], frames)),
-        noise=jnp.asarray(_rows(flow_noise(done + count)[done:], frames)),
+        noise=jnp.asarray(_rows(flow_noise(done + count, config.mel_bands)[done:], frames)),
         speaker=jnp.asarray(prompt.speaker_embedding)[None],
         count=jnp.asarray(count),
     )
@@ -146,10 +146,9 @@ def _extend(
         modulation, dt, convolutions, layers = step
         past = Past(state.frames, convolutions, layers)
         v_cond, v_uncond, past = call("velocity", x, condition, modulation, mask, past)
-        velocity = (1.0 + config.guidance_rate) * v_cond - config.guidance_rate * v_uncond
         kept = tuple(_keep(inputs, piece.count, config.conv_kernel - 1, frames) for inputs in past.convolutions)
         layers = jax.tree.map(lambda x: _keep(x, piece.count, slots, frames), past.layers)
-        return x + dt * velocity, (kept, layers)
+        return guided_step(x, v_cond, v_uncond, dt, config), (kept, layers)
 
     modulations = call("modulations", jnp.asarray(times))
     steps = (modulations, jnp.asarray(sizes), state.convolutions, state.layers)

@@ -25,10 +25,6 @@ from cosy_jax.llm.stream import BlockDecoder, check_block, is_done
 from cosy_jax.nn import buckets
 
 TEXT_TURN, SPEECH_TURN = 5, 15
-# A row's length is not known while its text arrives: its cache starts at the smallest of these that holds the prompt
-# and is copied into the next one when full. One more program of each kind is compiled for each size that is reached.
-SLOTS = (512, 1024, 2048, 4096, 8192)
-APPENDED = (8, 32, *buckets.LM_CONTEXT)
 _NO_LIMIT = np.iinfo(np.int32).max
 
 Ids = tuple[tuple[int, bool], ...]  # each with whether it is a text id
@@ -156,7 +152,7 @@ def _check_ids(ids: Iterable[int], config: LLMConfig) -> None:
 
 
 def _speak(decoder: BlockDecoder, text: Iterable[Sequence[int]], layout: Layout, block: int) -> Iterator[list[int]]:
-    policy, slots = decoder.policy, SLOTS[0]
+    policy, slots = decoder.policy, buckets.LM_ARRIVING[0]
     state = empty(policy, policy.cache(1, slots), slots)
     text_ids = spoken = 0
     for piece in text:
@@ -199,7 +195,7 @@ def _draw_turn(
 
 def _run_pending(decoder: BlockDecoder, state: DecodeState, layout: Layout) -> DecodeState:
     length = len(layout.pending)
-    size = buckets.bucket(length, APPENDED, "The prompt with the text")
+    size = buckets.bucket(length, buckets.LM_APPENDED, "The prompt with the text")
     ids, is_text = np.zeros((1, size), np.int32), np.zeros((1, size), bool)
     ids[0, :length], is_text[0, :length] = zip(*layout.pending, strict=True)
     return append(
@@ -217,5 +213,5 @@ def _with_room(state: DecodeState, positions: int) -> DecodeState:
     """The state with at least `positions` free slots. Ids drawn never outnumber the positions of their row, so that
     the same number of columns holds them."""
     needed = int(np.asarray(state.position)[0]) + positions
-    slots = buckets.bucket(needed, SLOTS, "The prompt with the text and its speech")
+    slots = buckets.bucket(needed, buckets.LM_ARRIVING, "The prompt with the text and its speech")
     return state if slots <= state.tokens.shape[1] else resize(state, slots=slots, bucket=slots)

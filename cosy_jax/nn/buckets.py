@@ -19,6 +19,14 @@ SPEECH_TOKENS = (
 STREAM_FRAMES = (50, 100, 200, 300, 400, 500, 600, 800, 1000, 1250, 1500, 1850, 2300)
 # Mel frames that the vocoder sees at once: a piece and the tail in front of it.
 STREAM_WINDOW = (50, 100, 150, 250, 350, 500, 750, 1000, 1500, 2500)
+# Text and turns of speech that a row is given while its text arrives.
+LM_APPENDED = (8, 32, *LM_CONTEXT)
+# Positions of a row whose text arrives: its length is not known, so its cache starts at the smallest of these that
+# holds the context and is copied into the next one when full. A program more of each kind is compiled for each size.
+LM_ARRIVING = (512, 1024, 2048, 4096, 8192)
+# Frames of 10 ms whose multiples a recording is padded to. The speech tokenizer costs ten times what the speaker
+# encoder does and compiles in half the time: 12 programs for the one, 6 for the other.
+TOKENIZER_FRAMES, SPEAKER_FRAMES = 250, 500
 # Past frames that a piece may look back on.
 STREAM_SLOTS = (500, 1000, 2000, 4000, 8000, 15000)
 

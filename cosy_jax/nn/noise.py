@@ -17,15 +17,14 @@ from cosy_jax.errors import CosyError
 
 MAX_FRAMES = 15_000  # 300 s of mel
 MAX_SAMPLES = 7_200_000  # 300 s at 24 kHz
-_FLOW_BANDS = 80
 _NORMAL_BLOCK = 16
 _CHUNK = 1 << 20
 
 Float32 = NDArray[np.float32]
 
 
-def flow_noise(frames: int) -> Float32:
-    """The ODE's initial noise: (frames, 80) normal values, read-only, the same for every request.
+def flow_noise(frames: int, bands: int) -> Float32:
+    """The ODE's initial noise: (frames, bands) normal values, read-only, the same for every request.
 
     Raises:
         CosyError: more than 15000 frames (300 s), prompt included.
@@ -35,7 +34,7 @@ def flow_noise(frames: int) -> Float32:
             f"{frames} mel frames (prompt and speech together) are more than the limit of {MAX_FRAMES} (300 s): "
             "split the text or use a shorter prompt."
         )
-    return _all_flow_noise()[:frames]
+    return _all_flow_noise(bands)[:frames]
 
 
 def vocoder_noise(config: ModelConfig, samples: int, start: int = 0) -> Float32:
@@ -62,9 +61,9 @@ def initial_phase(config: ModelConfig) -> Float32:
 
 
 @functools.lru_cache(maxsize=1)
-def _all_flow_noise() -> Float32:
-    values = _normals(_uniforms(_generator_at(0), _FLOW_BANDS * MAX_FRAMES))
-    noise = np.ascontiguousarray(values.reshape(_FLOW_BANDS, MAX_FRAMES).T)
+def _all_flow_noise(bands: int) -> Float32:
+    values = _normals(_uniforms(_generator_at(0), bands * MAX_FRAMES))
+    noise = np.ascontiguousarray(values.reshape(bands, MAX_FRAMES).T)
     noise.flags.writeable = False
     return noise
 
@@ -119,7 +118,7 @@ def _normals(uniforms: Float32) -> Float32:
 
 def _outputs_before_vocoder(config: ModelConfig) -> int:
     """Generator outputs drawn between `manual_seed(0)` and the vocoder's initial phases."""
-    flow = _normal_outputs(_FLOW_BANDS * MAX_FRAMES)
+    flow = _normal_outputs(config.flow.mel_bands * MAX_FRAMES)
     return flow + _flow_layer_outputs(config.flow) + _f0_layer_outputs(config.vocoder)
 
 

@@ -12,15 +12,11 @@ from cosy_jax.audio.read import Waveform, check_audio, load_audio
 from cosy_jax.audio.resample import resample
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.nn.precision import FLOAT32, Precision
+from cosy_jax.nn import buckets
 from cosy_jax.prompt.features import RATE, kaldi_fbank, mel_spectrogram, whisper_log_mel
 from cosy_jax.prompt.speaker_encoder import embed_speaker
 from cosy_jax.prompt.speech_tokenizer import encode_speech
 
-# Frames of 10 ms that lengths are rounded up to. The tokenizer costs ten times what the speaker encoder does and
-# compiles in half the time: 12 programs for the one, 6 for the other.
-_TOKENIZER_BUCKET = 250
-_SPEAKER_BUCKET = 500
 _MIN_SECONDS = 0.05  # whole frames for one token, one embedding and the reflected ends of the mel
 
 
@@ -38,7 +34,6 @@ def encode_prompt(
     tokenizer_params: dict,
     speaker_params: dict,
     config: ModelConfig,
-    precision: Precision = FLOAT32,
 ) -> Prompt:
     """Prompt of an audio file, or of samples float (S,) and their rate in Hz.
 
@@ -49,8 +44,8 @@ def encode_prompt(
     samples = check_audio(samples, rate)
     check_long_enough(samples, rate)
     wav = resample(samples, rate, RATE)
-    tokens = speech_tokens(wav, tokenizer_params, config, precision)
-    embedding = _speaker_embedding(wav, speaker_params, config, precision)
+    tokens = speech_tokens(wav, tokenizer_params, config)
+    embedding = _speaker_embedding(wav, speaker_params, config)
     mel = mel_spectrogram(resample(samples, rate, config.sample_rate), config.prompt_mel, config.sample_rate)
     ratio = config.flow.token_mel_ratio
     length = min(len(mel) // ratio, len(tokens))
@@ -65,17 +60,17 @@ def check_long_enough(samples: np.ndarray, rate: int) -> None:
         )
 
 
-def speech_tokens(wav: np.ndarray, params: dict, config: ModelConfig, precision: Precision = FLOAT32) -> np.ndarray:
+def speech_tokens(wav: np.ndarray, params: dict, config: ModelConfig) -> np.ndarray:
     """Speech tokens int32 (L,), 25 Hz, of samples float32 (S,) at 16 kHz, at most 30 s of them."""
-    mel, lengths = _pad(whisper_log_mel(wav, config.speech_tokenizer.mel_bands), _TOKENIZER_BUCKET)
-    ids, id_lengths = encode_speech(params, config.speech_tokenizer, mel, lengths, precision)
+    mel, lengths = _pad(whisper_log_mel(wav, config.speech_tokenizer.mel_bands), buckets.TOKENIZER_FRAMES)
+    ids, id_lengths = encode_speech(params, config.speech_tokenizer, mel, lengths)
     return np.asarray(ids)[0, : int(id_lengths[0])]
 
 
-def _speaker_embedding(wav: np.ndarray, params: dict, config: ModelConfig, precision: Precision) -> np.ndarray:
+def _speaker_embedding(wav: np.ndarray, params: dict, config: ModelConfig) -> np.ndarray:
     fbank = kaldi_fbank(wav, config.speaker_encoder.feature_bands)
-    features, lengths = _pad(fbank - fbank.mean(axis=0), _SPEAKER_BUCKET)
-    return np.asarray(embed_speaker(params, config.speaker_encoder, features, lengths, precision))[0]
+    features, lengths = _pad(fbank - fbank.mean(axis=0), buckets.SPEAKER_FRAMES)
+    return np.asarray(embed_speaker(params, config.speaker_encoder, features, lengths))[0]
 
 
 def _pad(features: np.ndarray, multiple: int) -> tuple[np.ndarray, np.ndarray]:

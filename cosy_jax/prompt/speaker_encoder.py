@@ -13,7 +13,7 @@ from jax import lax
 
 from cosy_jax.config import SpeakerEncoderConfig
 from cosy_jax.nn.layers import Conv1d, Linear, at_least_float32, length_mask
-from cosy_jax.nn.precision import FLOAT32, Precision
+from cosy_jax.nn.precision import FLOAT32
 
 _INIT = nn.initializers.normal(0.02)
 _TDNN_TAPS = 5
@@ -28,15 +28,14 @@ class SpeakerEncoder(nn.Module):
     """
 
     config: SpeakerEncoderConfig
-    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, fbank: jax.Array, lengths: jax.Array) -> jax.Array:
         """fbank (B, T, F) with its mean over time removed, lengths int (B,) in frames -> embedding (B, 192)."""
-        config, precision = self.config, self.precision
-        x = Head(config.head_channels, precision, name="head")(fbank, length_mask(lengths, fbank.shape[1]))
+        config = self.config
+        x = Head(config.head_channels, name="head")(fbank, length_mask(lengths, fbank.shape[1]))
         half = _TDNN_TAPS // 2
-        tdnn = Conv1d(config.init_channels, _TDNN_TAPS, 2, padding=(half, half), precision=precision, name="tdnn")
+        tdnn = Conv1d(config.init_channels, _TDNN_TAPS, 2, padding=(half, half), name="tdnn")
         x = nn.relu(tdnn(x))
         lengths = (lengths + 1) // 2
         mask = length_mask(lengths, x.shape[1])[..., None]
@@ -44,29 +43,28 @@ class SpeakerEncoder(nn.Module):
         sizes = zip(config.block_layers, config.block_kernels, config.block_dilations, strict=True)
         for b, (layers, kernel, dilation) in enumerate(sizes, start=1):
             for i in range(layers):
-                layer = ContextMaskedLayer(config, kernel, dilation, precision, name=f"block{b}_{i}")
+                layer = ContextMaskedLayer(config, kernel, dilation, name=f"block{b}_{i}")
                 x = jnp.concatenate([x, layer(x, mask)], axis=-1)
             # The last transition carries the batch norm that follows it, hence its bias.
-            x = Transition(config.norm_eps, b == last, precision, name=f"transit{b}")(x)
+            x = Transition(config.norm_eps, b == last, name=f"transit{b}")(x)
         statistics = pool_statistics(nn.relu(x), mask)
-        return Projection(config.embedding_dim, config.norm_eps, precision, name="dense")(statistics)
+        return Projection(config.embedding_dim, config.norm_eps, name="dense")(statistics)
 
 
 class Head(nn.Module):
     """Residual 2-D convolutions that shrink frequency eightfold. (B, T, F), mask bool (B, T) -> (B, T, C * F / 8)."""
 
     channels: int
-    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
         mask = mask[:, None, :, None]
         x = jnp.where(mask, x.swapaxes(1, 2)[..., None], 0)
-        x = masked_relu(Conv2d(self.channels, precision=self.precision, name="conv1")(x), mask)
+        x = masked_relu(Conv2d(self.channels, name="conv1")(x), mask)
         for layer in _HEAD_LAYERS:
-            x = ResidualBlock(self.channels, 2, self.precision, name=f"layer{layer}_0")(x, mask)
-            x = ResidualBlock(self.channels, 1, self.precision, name=f"layer{layer}_1")(x, mask)
-        x = masked_relu(Conv2d(self.channels, stride=2, precision=self.precision, name="conv2")(x), mask)
+            x = ResidualBlock(self.channels, 2, name=f"layer{layer}_0")(x, mask)
+            x = ResidualBlock(self.channels, 1, name=f"layer{layer}_1")(x, mask)
+        x = masked_relu(Conv2d(self.channels, stride=2, name="conv2")(x), mask)
         # Channels vary slowest in the features of a frame, as in the reference's (C, F, T) layout.
         return x.transpose(0, 2, 3, 1).reshape(x.shape[0], x.shape[2], -1)
 
@@ -79,14 +77,13 @@ class ResidualBlock(nn.Module):
 
     channels: int
     stride: int
-    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
-        y = masked_relu(Conv2d(self.channels, 3, self.stride, self.precision, name="conv1")(x), mask)
-        y = Conv2d(self.channels, precision=self.precision, name="conv2")(y)
+        y = masked_relu(Conv2d(self.channels, 3, self.stride, name="conv1")(x), mask)
+        y = Conv2d(self.channels, name="conv2")(y)
         if self.stride > 1:
-            x = Conv2d(self.channels, 1, self.stride, self.precision, name="shortcut")(x)
+            x = Conv2d(self.channels, 1, self.stride, name="shortcut")(x)
         return masked_relu(y + x, mask)
 
 
@@ -96,20 +93,18 @@ class Conv2d(nn.Module):
     features: int
     kernel_size: int = 3
     stride: int = 1
-    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         size, half = self.kernel_size, self.kernel_size // 2
         kernel = self.param("kernel", _INIT, (size, size, x.shape[-1], self.features))
         y = lax.conv_general_dilated(
-            x.astype(self.precision.compute),
-            kernel.astype(self.precision.compute),
+            at_least_float32(x),
+            at_least_float32(kernel),
             window_strides=(self.stride, 1),
             padding=[(half, half)] * 2,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision=self.precision.lax_precision,
-            preferred_element_type=self.precision.accumulate,
+            precision=FLOAT32.lax_precision,
         )
         return y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
 
@@ -124,14 +119,12 @@ class ContextMaskedLayer(nn.Module):
     config: SpeakerEncoderConfig
     kernel_size: int
     dilation: int
-    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
         config = self.config
-        linear = functools.partial(Linear, precision=self.precision)
         x = nn.relu(BatchNorm(config.norm_eps, name="norm")(x))
-        x = masked_relu(linear(config.bottleneck_channels, name="bottleneck")(x), mask)
+        x = masked_relu(Linear(config.bottleneck_channels, name="bottleneck")(x), mask)
         side = (self.kernel_size - 1) // 2 * self.dilation
         local = Conv1d(
             config.growth,
@@ -139,12 +132,11 @@ class ContextMaskedLayer(nn.Module):
             dilation=self.dilation,
             padding=(side, side),
             use_bias=False,
-            precision=self.precision,
             name="local",
         )
         context = masked_mean(x, mask) + segment_means(x, mask, config.segment_frames)
-        hidden = nn.relu(linear(config.bottleneck_channels // 2, name="context1")(context))
-        return local(x) * nn.sigmoid(linear(config.growth, name="context2")(hidden))
+        hidden = nn.relu(Linear(config.bottleneck_channels // 2, name="context1")(context))
+        return local(x) * nn.sigmoid(Linear(config.growth, name="context2")(hidden))
 
 
 class Transition(nn.Module):
@@ -152,12 +144,11 @@ class Transition(nn.Module):
 
     epsilon: float
     use_bias: bool
-    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         x = nn.relu(BatchNorm(self.epsilon, name="norm")(x))
-        return Linear(x.shape[-1] // 2, self.use_bias, self.precision, name="linear")(x)
+        return Linear(x.shape[-1] // 2, self.use_bias, name="linear")(x)
 
 
 class Projection(nn.Module):
@@ -165,11 +156,10 @@ class Projection(nn.Module):
 
     features: int
     epsilon: float
-    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = Linear(self.features, use_bias=False, precision=self.precision, name="linear")(x)
+        x = Linear(self.features, use_bias=False, name="linear")(x)
         return BatchNorm(self.epsilon, affine=False, name="norm")(x)
 
 
@@ -224,17 +214,16 @@ def pool_statistics(x: jax.Array, mask: jax.Array) -> jax.Array:
     return jnp.concatenate([mean[:, 0], jnp.sqrt(variance)], axis=-1)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "precision"))
+@functools.partial(jax.jit, static_argnames=("config",))
 def embed_speaker(
     params: dict,
     config: SpeakerEncoderConfig,
     fbank: jax.Array | np.ndarray,
     lengths: jax.Array | np.ndarray,
-    precision: Precision = FLOAT32,
 ) -> jax.Array:
     """Speaker embeddings, padded rows as if alone.
 
     fbank float32 (B, T, 80) at 100 Hz, its mean over each row's own frames removed, lengths int (B,) in frames, at
     least 1 -> float32 (B, 192), not normalised.
     """
-    return SpeakerEncoder(config, precision).apply({"params": params}, fbank, lengths)
+    return SpeakerEncoder(config).apply({"params": params}, fbank, lengths)

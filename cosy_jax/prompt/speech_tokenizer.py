@@ -13,7 +13,7 @@ import numpy as np
 
 from cosy_jax.config import SpeechTokenizerConfig
 from cosy_jax.nn.layers import Conv1d, LayerNorm, Linear, length_mask
-from cosy_jax.nn.precision import FLOAT32, Precision
+from cosy_jax.nn.precision import FLOAT32
 
 _CODE_BOUND = 0.999  # keeps tanh off its ends
 _MLP_RATIO = 4
@@ -28,14 +28,13 @@ class SpeechTokenizer(nn.Module):
     """
 
     config: SpeechTokenizerConfig
-    precision: Precision = FLOAT32
 
     def setup(self) -> None:
-        convolution = functools.partial(Conv1d, self.config.dim, 3, stride=2, padding=(1, 1), precision=self.precision)
+        convolution = functools.partial(Conv1d, self.config.dim, 3, stride=2, padding=(1, 1))
         self.conv1 = convolution()
         self.conv2 = convolution()
-        self.blocks = [Block(self.config, self.precision) for _ in range(self.config.num_blocks)]
-        self.code_projection = Linear(self.config.code_dim, precision=self.precision)
+        self.blocks = [Block(self.config) for _ in range(self.config.num_blocks)]
+        self.code_projection = Linear(self.config.code_dim)
 
     def __call__(self, mel: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
         """mel (B, T, M), lengths int (B,) in frames -> code values before rounding (B, L, N), their lengths (B,)."""
@@ -55,13 +54,12 @@ class Block(nn.Module):
     """Pre-norm attention and MLP. (B, L, D), mask bool (B, L) -> (B, L, D)."""
 
     config: SpeechTokenizerConfig
-    precision: Precision = FLOAT32
 
     def setup(self) -> None:
         self.attention_norm = LayerNorm(self.config.norm_eps)
-        self.attention = MemoryAttention(self.config, self.precision)
+        self.attention = MemoryAttention(self.config)
         self.mlp_norm = LayerNorm(self.config.norm_eps)
-        self.mlp = MLP(_MLP_RATIO * self.config.dim, self.precision)
+        self.mlp = MLP(_MLP_RATIO * self.config.dim)
 
     def __call__(self, x: jax.Array, mask: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
         x = x + self.attention(self.attention_norm(x), mask, rotation)
@@ -75,18 +73,15 @@ class MemoryAttention(nn.Module):
     """
 
     config: SpeechTokenizerConfig
-    precision: Precision = FLOAT32
 
     def setup(self) -> None:
         dim, taps = self.config.dim, self.config.memory_kernel
         left = (taps - 1) // 2
-        self.query = Linear(dim, precision=self.precision)
-        self.key = Linear(dim, use_bias=False, precision=self.precision)
-        self.value = Linear(dim, precision=self.precision)
-        self.output = Linear(dim, precision=self.precision)
-        self.memory = Conv1d(
-            dim, taps, groups=dim, padding=(left, taps - 1 - left), use_bias=False, precision=self.precision
-        )
+        self.query = Linear(dim)
+        self.key = Linear(dim, use_bias=False)
+        self.value = Linear(dim)
+        self.output = Linear(dim)
+        self.memory = Conv1d(dim, taps, groups=dim, padding=(left, taps - 1 - left), use_bias=False)
 
     def __call__(self, x: jax.Array, mask: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
         """x (B, L, D), mask bool (B, L), rotation two of (L, K) -> (B, L, D)."""
@@ -95,10 +90,10 @@ class MemoryAttention(nn.Module):
         value = self.value(x)
         query = rotate(self.query(x).reshape(heads), rotation) * scale
         key = rotate(self.key(x).reshape(heads), rotation) * scale
-        scores = self.precision.einsum("bqhk,bvhk->bhqv", query, key)
+        scores = FLOAT32.einsum("bqhk,bvhk->bhqv", query, key)
         scores = jnp.where(mask[:, None, None], scores, jnp.finfo(scores.dtype).min)
         weights = jax.nn.softmax(scores, axis=-1)
-        mixed = self.precision.einsum("bhqv,bvhk->bqhk", weights, value.reshape(heads))
+        mixed = FLOAT32.einsum("bhqv,bvhk->bqhk", weights, value.reshape(heads))
         return self.output(mixed.reshape(x.shape)) + self._remember(value, mask[..., None])
 
     def _remember(self, value: jax.Array, mask: jax.Array) -> jax.Array:
@@ -110,13 +105,12 @@ class MLP(nn.Module):
     """linear1, exact GELU, linear2. (..., D) -> (..., D)."""
 
     hidden: int
-    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        hidden = Linear(self.hidden, precision=self.precision, name="linear1")(x)
+        hidden = Linear(self.hidden, name="linear1")(x)
         hidden = jax.nn.gelu(hidden, approximate=False)
-        return Linear(x.shape[-1], precision=self.precision, name="linear2")(hidden)
+        return Linear(x.shape[-1], name="linear2")(hidden)
 
 
 def rotary_table(length: int, head_dim: int, theta: float) -> tuple[jax.Array, jax.Array]:
@@ -134,7 +128,7 @@ def rotate(x: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
     return x * cosine + jnp.concatenate([-second, first], axis=-1) * sine
 
 
-def quantise(values: jax.Array, levels: int) -> jax.Array:
+def code_ids(values: jax.Array, levels: int) -> jax.Array:
     """Code values in (-1, 1), (..., N), to ids int32 (...): each rounded to -1, 0 or 1, read as base-`levels` digits.
 
     The first value is the least significant digit.
@@ -143,19 +137,18 @@ def quantise(values: jax.Array, levels: int) -> jax.Array:
     return jnp.sum(digits * levels ** np.arange(values.shape[-1], dtype=np.int32), axis=-1, dtype=jnp.int32)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "precision"))
+@functools.partial(jax.jit, static_argnames=("config",))
 def encode_speech(
     params: dict,
     config: SpeechTokenizerConfig,
     mel: jax.Array | np.ndarray,
     lengths: jax.Array | np.ndarray,
-    precision: Precision = FLOAT32,
 ) -> tuple[jax.Array, jax.Array]:
     """Speech tokens of whisper log-mels, padded rows as if alone.
 
     mel float32 (B, T, 128) at 100 Hz, lengths int (B,) in frames -> ids int32 (B, L = (T + 3) // 4), 0 beyond the end
     of a row, and id lengths int32 (B,).
     """
-    values, id_lengths = SpeechTokenizer(config, precision).apply({"params": params}, mel, lengths)
-    ids = quantise(values, config.levels)
+    values, id_lengths = SpeechTokenizer(config).apply({"params": params}, mel, lengths)
+    ids = code_ids(values, config.levels)
     return jnp.where(length_mask(id_lengths, ids.shape[1]), ids, 0), id_lengths.astype(jnp.int32)

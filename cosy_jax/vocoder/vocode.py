@@ -15,7 +15,7 @@ from cosy_jax.vocoder.hift import HiFT, mask_frames
 from cosy_jax.vocoder.source import SourcePast
 
 
-class Audio(NamedTuple):
+class Vocoded(NamedTuple):
     """samples float32 (B, S), zero beyond each row's `lengths` int (B,); f0 in Hz float64 (B, T); source float32
     (B, S), the excitation."""
 
@@ -27,7 +27,7 @@ class Audio(NamedTuple):
 
 def vocode(
     params: dict, mel: jax.Array, frames: jax.Array, noise: jax.Array, config: VocoderConfig, finalize: bool = True
-) -> Audio:
+) -> Vocoded:
     """Mel float32 (B, T, M), log amplitude, with lengths int (B,) -> audio in [-audio_limit, audio_limit] at 24 kHz.
 
     `noise` uniform in [0, 1) (S, H), the same for every row. Without `finalize` the last f0_lookahead + lookahead
@@ -36,7 +36,7 @@ def vocode(
     f0, _, sines = excite(params, mel, frames, config)
     held = 0 if finalize else config.f0_lookahead
     samples, lengths, source = decode(params, mel, frames - held, f0, sines, noise, config=config, finalize=finalize)
-    return Audio(samples, lengths, f0, source)
+    return Vocoded(samples, lengths, f0, source)
 
 
 def excite(

@@ -11,7 +11,6 @@ import pytest
 
 from cosy_jax.config import LLMConfig, SamplingConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.llm import bistream
 from cosy_jax.llm.bistream import BistreamContext, bistream_blocks, bistream_tokens
 from cosy_jax.llm.decode import append
 from cosy_jax.llm.policy import DecodePolicy
@@ -20,6 +19,7 @@ from cosy_jax.llm.sampling import RasSampler
 from cosy_jax.llm.speech_lm import SpeechLM
 from cosy_jax.llm.state import empty
 from cosy_jax.llm.stream import BlockDecoder
+from cosy_jax.nn import buckets
 from cosy_jax.nn.compile_log import count_compilations
 from cosy_jax.nn.precision import FLOAT32
 from cosy_jax.parity.checks.bistream import check_bistream
@@ -181,8 +181,8 @@ def test_blocks_and_pieces_do_not_change_the_ids(synthesizer, block):
 @pytest.mark.slow
 def test_padding_and_growth_of_the_cache_do_not_change_the_ids(synthesizer, monkeypatch):
     expected = flat(speak(synthesizer, [TEXT]))
-    monkeypatch.setattr(bistream, "SLOTS", (64, 96, 384))
-    monkeypatch.setattr(bistream, "APPENDED", (64, 80))
+    monkeypatch.setattr(buckets, "LM_ARRIVING", (64, 96, 384))
+    monkeypatch.setattr(buckets, "LM_APPENDED", (64, 80))
     assert flat(speak(synthesizer, [TEXT])) == expected
 
 
@@ -258,7 +258,7 @@ def test_bad_arguments(synthesizer):
 
 @pytest.mark.slow
 def test_a_row_longer_than_the_largest_cache(synthesizer, monkeypatch):
-    monkeypatch.setattr(bistream, "SLOTS", (64, 96))
+    monkeypatch.setattr(buckets, "LM_ARRIVING", (64, 96))
     with pytest.raises(CosyError, match="more than the 96 supported"):
         scripted(synthesizer, singly(TEXT))
 

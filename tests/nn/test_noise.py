@@ -32,7 +32,7 @@ def float32(values):
 
 
 def test_flow_noise_recorded_values():
-    noise = flow_noise(MAX_FRAMES)
+    noise = flow_noise(MAX_FRAMES, 80)
     assert (noise.shape, noise.dtype) == ((15000, 80), np.float32)
     assert np.abs(noise[0, :4] - float32(FLOW_FRAME_0)).max() < NORMAL_TOLERANCE
     assert np.abs(noise[999, :4] - float32(FLOW_FRAME_999)).max() < NORMAL_TOLERANCE
@@ -42,9 +42,9 @@ def test_flow_noise_recorded_values():
 
 
 def test_flow_noise_is_a_cut_of_one_array():
-    short = flow_noise(7)
+    short = flow_noise(7, 80)
     assert short.shape == (7, 80)
-    np.testing.assert_array_equal(short, flow_noise(300)[:7])
+    np.testing.assert_array_equal(short, flow_noise(300, 80)[:7])
     with pytest.raises(ValueError, match="read-only"):
         short[0, 0] = 0.0
 
@@ -88,7 +88,7 @@ def test_calls_neither_disturb_each_other_nor_numpys_global_generator():
 
 def test_limits_are_named():
     with pytest.raises(CosyError, match="15001 mel frames .* limit of 15000 .*shorter prompt"):
-        flow_noise(MAX_FRAMES + 1)
+        flow_noise(MAX_FRAMES + 1, 80)
     with pytest.raises(CosyError, match="7200001 audio samples .* limit of 7200000 .*split the text"):
         vocoder_noise(RELEASED, MAX_SAMPLES + 1)
 
@@ -102,7 +102,7 @@ def test_all_recorded_noises():
         (slice(0, 64), released["flow_noise_first_frames"]),
         (slice(-64, None), released["flow_noise_last_frames"]),
     ):
-        assert np.abs(flow_noise(MAX_FRAMES)[frames] - expected[0].T).max() < NORMAL_TOLERANCE
+        assert np.abs(flow_noise(MAX_FRAMES, 80)[frames] - expected[0].T).max() < NORMAL_TOLERANCE
     np.testing.assert_array_equal(initial_phase(SMALL), small["rand_ini"][0])
     np.testing.assert_array_equal(initial_phase(RELEASED), released["rand_ini"][0])
     noise = vocoder_noise(RELEASED, 100480)

@@ -97,15 +97,15 @@ def test_guidance_rate(rate, tmp_path):
 
 def test_flow_noise_of_another_seed(monkeypatch, tmp_path):
     other = np.random.default_rng(1).normal(size=(noise.MAX_FRAMES, 80)).astype(np.float32)
-    monkeypatch.setattr(noise, "_all_flow_noise", lambda: other)
+    monkeypatch.setattr(noise, "_all_flow_noise", lambda bands: other)
     (finding,) = findings(port(), tmp_path, "flow")
     assert finding.place == "initial noise"
     assert finding.likely == "another seed: both are normal noise, and independent"
 
 
 def test_flow_noise_of_another_spread(monkeypatch, tmp_path):
-    own = noise.flow_noise(noise.MAX_FRAMES) * np.float32(0.5)
-    monkeypatch.setattr(noise, "_all_flow_noise", lambda: own)
+    own = noise.flow_noise(noise.MAX_FRAMES, 80) * np.float32(0.5)
+    monkeypatch.setattr(noise, "_all_flow_noise", lambda bands: own)
     (finding,) = findings(port(), tmp_path, "flow")
     assert finding.place == "initial noise" and "correlation 1.00" in finding.what
     assert finding.likely == ""

@@ -33,7 +33,7 @@ def flow_inputs(dump: dict[str, np.ndarray], config: FlowConfig) -> FlowInputs:
         prompt_mel=jnp.asarray(np.pad(prompt, ((0, 0), (0, frames - prompt.shape[1]), (0, 0)))),
         prompt_frames=jnp.asarray([prompt.shape[1]]),
         speaker=jnp.asarray(dump["embedding"]),
-        noise=jnp.asarray(flow_noise(frames)),
+        noise=jnp.asarray(flow_noise(frames, config.mel_bands)),
     )
 
 

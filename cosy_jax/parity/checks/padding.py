@@ -66,7 +66,7 @@ def run_flow(
 ) -> Solved:
     """`rows` are the fields of `FlowInputs` but the noise; `options` those of `solve`."""
     frames = config.token_mel_ratio * rows["tokens"].shape[1]
-    inputs = FlowInputs(**jax.tree.map(jnp.asarray, rows), noise=jnp.asarray(flow_noise(frames)))
+    inputs = FlowInputs(**jax.tree.map(jnp.asarray, rows), noise=jnp.asarray(flow_noise(frames, config.mel_bands)))
     mel, condition, _ = solve(params, inputs, config=config, precision=precision, **options)
     return Solved(*map(np.asarray, (condition.frames, condition.mu, mel)))
 

@@ -8,18 +8,18 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from cosy_jax.config import ModelConfig
-from cosy_jax.nn.noise import flow_noise, initial_phase, vocoder_noise
+from cosy_jax.nn.noise import MAX_FRAMES, flow_noise, initial_phase, vocoder_noise
 from cosy_jax.parity.check import Check, judge, snr_at_least, within
 from cosy_jax.parity.checks.recorded import is_exact
 from cosy_jax.prompt.encode import Prompt
 from cosy_jax.synthesis.synthesizer import Synthesizer
-from cosy_jax.vocoder.vocode import Audio, vocode
+from cosy_jax.vocoder.vocode import Vocoded, vocode
 
 _AUDIO_LIMIT = 70.0
 _NOISE_LIMIT = 1e-6
 
 
-def vocode_dump(synthesizer: Synthesizer, path: Path, dump: dict[str, np.ndarray]) -> tuple[np.ndarray, Audio]:
+def vocode_dump(synthesizer: Synthesizer, path: Path, dump: dict[str, np.ndarray]) -> tuple[np.ndarray, Vocoded]:
     """Our samples (1, S) of a recorded mel, whole or as a first chunk (metadata: finalize), and all that is behind
     them."""
     with safe_open(path, "numpy") as file:
@@ -64,7 +64,8 @@ def check_end_to_end(synthesizer: Synthesizer, path: Path) -> list[Check]:
 def check_noise(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """Flow noise and initial phases at this model's sizes."""
     dump = load_file(path)
-    ours, last = flow_noise(15000).T[None], dump["flow_noise_last_frames"]
+    bands = synthesizer.config.flow.mel_bands
+    ours, last = flow_noise(MAX_FRAMES, bands).T[None], dump["flow_noise_last_frames"]
     first = dump["flow_noise"]
     return [
         within("flow noise, first frames", ours[..., : first.shape[2]], first, _NOISE_LIMIT),
@@ -83,7 +84,7 @@ def check_released_noise(_: Synthesizer, path: Path) -> list[Check]:
     """All noises at the released sizes, whatever model is loaded."""
     dump, config = load_file(path), ModelConfig()
     first, last = dump["flow_noise_first_frames"], dump["flow_noise_last_frames"]
-    flow = flow_noise(15000).T[None]
+    flow = flow_noise(MAX_FRAMES, config.flow.mel_bands).T[None]
     start, later = dump["uniform_noise_first"], dump["uniform_noise_at_100000"]
     uniform = vocoder_noise(config, 100000 + later.shape[1])[None]
     return [
