@@ -17,8 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import jax
-
 from cosy_jax.batch.channel import Cancelled, Channel
 from cosy_jax.batch.decode import decode
 from cosy_jax.batch.manifest import Line
@@ -27,6 +25,7 @@ from cosy_jax.batch.prepare import VoiceCache, prepare
 from cosy_jax.batch.render import render
 from cosy_jax.batch.stats import Stats
 from cosy_jax.llm.continuous import Batching
+from cosy_jax.nn import backend
 from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
@@ -42,7 +41,7 @@ class Settings:
     def default(cls, slots: int | None = None, flow_rows: int | None = None, devices: int = 1) -> "Settings":
         """What suits the machine, for rows (`slots`) and batches that are not given; both are for all devices
         together, whole multiples of their number."""
-        if jax.default_backend() == "cpu":
+        if backend.host_platform() == "cpu":
             # Prefill and flow are bound by arithmetic there, and one row is enough to reach the limit.
             rows, started, refill, flow = 16, 1, 1, 1
         else:

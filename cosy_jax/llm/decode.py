@@ -19,6 +19,7 @@ from cosy_jax.llm.policy import DecodePolicy
 from cosy_jax.llm.qwen2 import Cache
 from cosy_jax.llm.sampling import mask_stop_ids
 from cosy_jax.llm.state import DecodeState, Limits, empty, record, shift
+from cosy_jax.nn import backend
 
 # A CPU prefills so many rows at once: the activations of 32 do not fit its caches, and take up to 1.3 times as
 # long.
@@ -121,13 +122,18 @@ def _prefill(params: dict, cache: Cache, contexts: ContextBatch, policy: DecodeP
 
 
 def _in_groups(function: Callable[..., Any], arguments: Any, batch: int) -> Any:
-    """`function` of arrays whose first axis is the batch; on the CPU, of a few rows after the other."""
+    """`function` of arrays whose first axis is the batch; on the CPU, of a few rows after the other. It is traced twice
+    where the two differ."""
     size = max(n for n in range(1, _CPU_GROUP + 1) if batch % n == 0)
-    if jax.default_backend() != "cpu" or size in (1, batch):
+    if size in (1, batch):
         return function(*arguments)
-    groups = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), arguments)
-    out = lax.map(lambda group: function(*group), groups)
-    return jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), out)
+
+    def by_group(*arguments: Any) -> Any:
+        groups = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), arguments)
+        out = lax.map(lambda group: function(*group), groups)
+        return jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), out)
+
+    return backend.by_platform(*arguments, cpu=by_group, other=function)
 
 
 def _loop(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cosy_jax.config import LLMConfig
+from cosy_jax.nn import backend
 from cosy_jax.nn.layers import Linear, RMSNorm
 from cosy_jax.nn.precision import Precision
 
@@ -53,18 +54,29 @@ def rotate_half(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
 
 def write_cache(cache: LayerCache, key: jax.Array, value: jax.Array, start: jax.Array, prefill: bool) -> LayerCache:
     """Put key and value (B, K, T, E) at slots start .. start + T - 1; start is int (B,), 0 while prefilling."""
+    new = LayerCache(key.astype(cache.key.dtype), value.astype(cache.value.dtype))
+    if prefill:
+        return jax.tree.map(lambda slots, part: lax.dynamic_update_slice(slots, part, (0, 0, 0, 0)), cache, new)
+    if key.shape[2] == 1:
+        return _write_position(cache, new, start)
+    return _scatter(cache, new, start)
 
-    def write(slots: jax.Array, new: jax.Array) -> jax.Array:
-        new = new.astype(slots.dtype)
-        if prefill:
-            return lax.dynamic_update_slice(slots, new, (0, 0, 0, 0))
-        if new.shape[2] == 1 and jax.default_backend() == "cpu":
-            # The scatter below would take a bfloat16 cache to float32 and back, in each step and layer.
-            here = jnp.arange(slots.shape[2]) == start[:, None]
-            return jnp.where(here[:, None, :, None], new, slots)
-        return jax.vmap(lambda row, part, at: lax.dynamic_update_slice(row, part, (0, at, 0)))(slots, new, start)
 
-    return LayerCache(write(cache.key, key), write(cache.value, value))
+@jax.jit
+def _write_position(cache: LayerCache, new: LayerCache, start: jax.Array) -> LayerCache:
+    """jit, so that the layers, all alike, are traced once."""
+    return backend.by_platform(cache, new, start, cpu=_select, other=_scatter)
+
+
+def _scatter(cache: LayerCache, new: LayerCache, start: jax.Array) -> LayerCache:
+    write = jax.vmap(lambda row, part, at: lax.dynamic_update_slice(row, part, (0, at, 0)))
+    return jax.tree.map(lambda slots, part: write(slots, part, start), cache, new)
+
+
+def _select(cache: LayerCache, new: LayerCache, start: jax.Array) -> LayerCache:
+    """As `_scatter` for one position, which on a CPU takes a bfloat16 cache to float32 and back."""
+    here = jnp.arange(cache.key.shape[2]) == start[:, None]
+    return jax.tree.map(lambda slots, part: jnp.where(here[:, None, :, None], part, slots), cache, new)
 
 
 class Attention(nn.Module):

@@ -1,4 +1,4 @@
-"""Multi-head attention in the way that suits the backend; all ways compute the same.
+"""Multi-head attention in the way that suits the platform; all ways compute the same.
 
 B batch, T query positions, S key positions, H heads, E head width.
 """
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cosy_jax.nn import backend
 from cosy_jax.nn.precision import BFLOAT16, Precision
 
 # Scores of this many bytes stay in a CPU's caches between their two products and the softmax: 1.2 times faster for 500
@@ -21,11 +22,36 @@ _BLOCK_BYTES = 4_000_000
 def attend(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array, precision: Precision) -> jax.Array:
     """Query (B, T, H, E), key and value (B, S, H, E), mask bool (B, T or 1, S), True where a key is seen -> values
     (B, T, H, E) in the accumulation type. Every query sees a key."""
-    if jax.default_backend() == "cpu":
-        return _in_blocks(query, key, value, mask, precision)
-    if precision.compute == jnp.bfloat16 and _cudnn_takes(query.shape, key.shape, mask.shape):
-        return _flash(query, key, value, mask, precision)
-    return _plain(query, key, value, mask, precision)
+    batch, length, heads, _ = query.shape
+    fitting = _BLOCK_BYTES // (4 * batch * length * key.shape[1])
+    block = max(size for size in range(1, heads + 1) if heads % size == 0 and size <= max(1, fitting))
+    # cuDNN can only be asked where there is a GPU: a program lowered for one on another machine does without.
+    asked = precision.compute == jnp.bfloat16 and backend.host_platform() == "gpu"
+    flash = asked and _cudnn_takes(query.shape, key.shape, mask.shape)
+    return _attend(query, key, value, mask, block=block, flash=flash, precision=precision)
+
+
+@functools.partial(jax.jit, static_argnames=("block", "flash", "precision"))
+def _attend(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    mask: jax.Array,
+    *,
+    block: int,
+    flash: bool,
+    precision: Precision,
+) -> jax.Array:
+    """jit, so that the blocks of a transformer, all alike, are traced once."""
+    return backend.by_platform(
+        query,
+        key,
+        value,
+        mask,
+        cpu=functools.partial(_in_blocks, block=block, precision=precision),
+        cuda=functools.partial(_flash, precision=precision) if flash else None,
+        other=functools.partial(_plain, precision=precision),
+    )
 
 
 def _plain(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array, precision: Precision) -> jax.Array:
@@ -40,11 +66,11 @@ def _heads(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array, 
     return precision.einsum("hbts,hbse->hbte", jax.nn.softmax(scores, axis=-1), value)
 
 
-def _in_blocks(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array, precision: Precision) -> jax.Array:
+def _in_blocks(
+    query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array, block: int, precision: Precision
+) -> jax.Array:
     """A few heads after the other: on a CPU, memory is what attention waits for, not the products."""
     batch, length, heads, width = query.shape
-    fitting = _BLOCK_BYTES // (4 * batch * length * key.shape[1])
-    block = max(size for size in range(1, heads + 1) if heads % size == 0 and size <= max(1, fitting))
 
     def split(x: jax.Array) -> jax.Array:
         x = x.astype(precision.compute).transpose(2, 0, 1, 3)

@@ -4,10 +4,13 @@ columns: what the weights lose is all that is lost, since activations keep 15 bi
 O/I output/input features.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cosy_jax.nn import backend
 from cosy_jax.nn.precision import Precision
 
 _LEVELS = 127
@@ -24,11 +27,17 @@ def quantise(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def product(x: jax.Array, kernel: jax.Array, scale: jax.Array, precision: Precision) -> jax.Array:
     """x (..., I) times kernel int8 (O, I) with its scale (O,) -> float32 (..., O)."""
-    if x.size == x.shape[-1] and jax.default_backend() == "cpu":
-        y = _pair_product(x.reshape(1, -1), kernel).reshape(*x.shape[:-1], -1)
+    if x.size == x.shape[-1]:
+        y = _one_row(x.reshape(1, -1), kernel, precision).reshape(*x.shape[:-1], -1)
     else:
         y = precision.linear(x, kernel)  # integers up to 256 are exact in bfloat16
     return y * scale
+
+
+@functools.partial(jax.jit, static_argnames=("precision",))
+def _one_row(x: jax.Array, kernel: jax.Array, precision: Precision) -> jax.Array:
+    """jit, so that the many equal layers of a stack are traced once."""
+    return backend.by_platform(x, kernel, cpu=_pair_product, other=precision.linear)
 
 
 def _pair_product(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -3,6 +3,7 @@
 Axes in einsum letters are the caller's. Norms, softmax, logits and ODE state are float32 under every policy.
 """
 
+import functools
 from dataclasses import dataclass
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cosy_jax.errors import CosyError
+from cosy_jax.nn import backend
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,12 @@ class Precision:
     def linear(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         """x (..., I) times kernel (O, I) -> (..., O) in the accumulation type.
 
-        Two traps of XLA's CPU backend in bfloat16. With x of three axes, a loop begins with a transposed copy of every
-        kernel; and a single row takes a path that is ten times slower than two rows.
+        With x of three axes, a loop on a CPU would begin with a transposed copy of every bfloat16 kernel.
         """
         rows = x.reshape(-1, x.shape[-1])
-        alone = len(rows) == 1 and self.compute != self.accumulate and jax.default_backend() == "cpu"
-        if alone:
-            rows = jnp.pad(rows, ((0, 1), (0, 0)))
-        y = self.einsum("ri,oi->ro", rows, kernel)
-        return (y[:1] if alone else y).reshape(*x.shape[:-1], -1)
+        alone = len(rows) == 1 and self.compute != self.accumulate
+        y = _one_row(rows, kernel, self) if alone else self.einsum("ri,oi->ro", rows, kernel)
+        return y.reshape(*x.shape[:-1], -1)
 
     def einsum(self, spec: str, x: jax.Array, y: jax.Array) -> jax.Array:
         """Einsum with operands in the compute type and the result in the accumulation type.
@@ -53,6 +52,22 @@ class Precision:
             precision=self.lax_precision,
             preferred_element_type=self.accumulate,
         )
+
+
+@functools.partial(jax.jit, static_argnames=("precision",))
+def _one_row(row: jax.Array, kernel: jax.Array, precision: Precision) -> jax.Array:
+    """Row (1, I) times kernel (O, I) -> (1, O); in bfloat16, XLA's CPU backend takes two rows in a tenth of the time.
+
+    jit, so that the many equal layers of a stack are traced once.
+    """
+
+    def padded(row: jax.Array, kernel: jax.Array) -> jax.Array:
+        return precision.einsum("ri,oi->ro", jnp.pad(row, ((0, 1), (0, 0))), kernel)[:1]
+
+    def alone(row: jax.Array, kernel: jax.Array) -> jax.Array:
+        return precision.einsum("ri,oi->ro", row, kernel)
+
+    return backend.by_platform(row, kernel, cpu=padded, other=alone)
 
 
 FLOAT32 = Precision("float32", jnp.dtype(jnp.float32), lax.Precision.HIGHEST)

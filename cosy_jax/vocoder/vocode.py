@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from cosy_jax.config import VocoderConfig
+from cosy_jax.nn import backend
 from cosy_jax.nn.layers import length_mask
 from cosy_jax.vocoder.hift import HiFT, mask_frames
 from cosy_jax.vocoder.source import SourcePast
@@ -42,16 +43,9 @@ def vocode(
 def excite(
     params: dict, mel: jax.Array, frames: jax.Array, config: VocoderConfig, past: SourcePast | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """F0 in Hz float64 (B, T), phases in cycles float64 and their sines float32, both (B, T, H).
-
-    float64 is emulated on TPU, convolution and product not at all in places, so there it runs on the host's CPU.
-    """
-    device = jax.devices("cpu")[0] if jax.default_backend() == "tpu" else None
+    """F0 in Hz float64 (B, T), phases in cycles float64 and their sines float32, both (B, T, H)."""
     params = {"f0_predictor": params["f0_predictor"]}
-    with jax.enable_x64(True), jax.default_device(device):
-        if device is not None:
-            params, mel, frames, past = jax.device_put((params, mel, frames, past), device)
-        return _excite(params, mel, frames, past, config=config)
+    return backend.in_float64(_excite, params, mel, frames, past, config=config)
 
 
 @functools.partial(jax.jit, static_argnames=("config",))

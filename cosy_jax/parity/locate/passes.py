@@ -15,6 +15,7 @@ from cosy_jax.config import FlowConfig, LLMConfig, ModelConfig, VocoderConfig
 from cosy_jax.flow.cfm import Condition, Flow, FlowInputs, attention_mask, time_steps
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.speech_lm import SpeechLM
+from cosy_jax.nn import backend
 from cosy_jax.nn.noise import vocoder_noise
 from cosy_jax.nn.precision import Precision
 from cosy_jax.parity.checks.flow import flow_inputs
@@ -89,11 +90,8 @@ def _run_vocoder(params: dict, synthesizer: Synthesizer, dump: Dump, positions: 
     config, mel = synthesizer.config.vocoder, dump["mel"].transpose(0, 2, 1)
     noise = vocoder_noise(synthesizer.config, mel.shape[1] * config.samples_per_frame)
     first = {key: value for key, value in positions.items() if key in excite_taps()}
-    # As `vocode.excite`: float64 on a TPU's host.
-    predictor = jax.tree.map(np.asarray, {"f0_predictor": params["f0_predictor"]})
-    device = jax.devices("cpu")[0] if jax.default_backend() == "tpu" else None
-    with jax.enable_x64(True), jax.default_device(device):
-        f0, sines, found = _excite_pass(predictor, mel.astype(np.float64), first, config=config)
+    predictor = {"f0_predictor": params["f0_predictor"]}
+    f0, sines, found = backend.in_float64(_excite_pass, predictor, mel.astype(np.float64), first, config=config)
     excitation = (np.asarray(f0, np.float32), np.asarray(sines), noise)
     # The reference's own source, whose phase is a sum of many roundings: they would hide those of the layers behind it.
     source = recorded_source(dump).astype(np.float32)

@@ -1,0 +1,47 @@
+"""Which kind of device computes: the one module that asks.
+
+What is traced must not ask for this machine's device, since a program may be exported or compiled for another one:
+`by_platform` leaves the choice to the lowering. Decisions of the host ask `host_platform`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import lax
+
+# `with pretend("gpu"):` answers as on that platform, for tests on a CPU. It is part of jit's cache keys.
+pretend = jax.make_user_context(None)
+
+
+def by_platform(
+    *args: Any, cpu: Callable[..., Any], other: Callable[..., Any], cuda: Callable[..., Any] | None = None
+) -> Any:
+    """`cpu(*args)`, `cuda(*args)` or `other(*args)`, as the platform is that the program is lowered for.
+
+    The args are pytrees of arrays; all ways return the same shapes and types. Without `cuda`, `other` is taken there
+    too. Every way is traced, so a caller that many equal layers share does well to be a `jax.jit`, which is traced
+    once for all of them; a program lowered for one platform holds that one's way alone.
+    """
+    if pretend.value is not None:
+        return {"cpu": cpu, "gpu": cuda or other}.get(pretend.value, other)(*args)
+    return lax.platform_dependent(*args, cpu=cpu, default=other, **({"cuda": cuda} if cuda else {}))
+
+
+def host_platform() -> str:
+    """The kind of this process's default device: "cpu", "gpu" or "tpu"."""
+    return pretend.value or jax.default_backend()
+
+
+def in_float64(function: Callable[..., Any], *args: Any, **static: Any) -> Any:
+    """`function(*args, **static)` with 64-bit numbers, args being pytrees of arrays.
+
+    float64 is emulated on a TPU, convolution and product not at all in places: there the host's CPU computes, and hands
+    the results back as NumPy arrays, which bind nothing that takes them to that CPU.
+    """
+    if host_platform() != "tpu":
+        with jax.enable_x64(True):
+            return function(*args, **static)
+    device = jax.devices("cpu")[0]
+    with jax.enable_x64(True), jax.default_device(device):
+        return jax.device_get(function(*jax.device_put(args, device), **static))
