@@ -97,8 +97,8 @@ class Flow(nn.Module):
         mask: jax.Array,
         past: Past | None = None,
     ) -> tuple[jax.Array, jax.Array, Past]:
-        """Velocities (B, T, M) with and without the condition, from one pass over 2 B rows; and the past grown by
-        these frames."""
+        """Velocities (B, T, M) with and without the condition, from one pass over 2 B rows, all at one time
+        (`modulation` with R = 1); and the past grown by these frames."""
         mu, cond, speaker = (jnp.concatenate([part, jnp.zeros_like(part)]) for part in condition[:3])
         twice = jnp.concatenate([mask, mask])
         both, past = self.dit(jnp.concatenate([x, x]), cond, mu, speaker, modulation, twice, past)
@@ -108,9 +108,9 @@ class Flow(nn.Module):
     def __call__(self, inputs: FlowInputs) -> jax.Array:
         """One velocity at t = 0: touches every parameter, for initialisation."""
         condition = self.condition(inputs, finalize=True)
-        blocks, final = self.modulations(jnp.zeros(1))
+        modulation = self.modulations(jnp.zeros(1))
         mask = attention_mask(condition.frames, condition.mu.shape[1], None)
-        return self.velocity(condition.mu, condition, (blocks[0], final[0]), mask)[0]
+        return self.velocity(condition.mu, condition, modulation, mask)[0]
 
 
 def time_steps(steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +168,7 @@ def solve(
 
     condition = Condition(*call("condition", inputs, finalize))
     times, sizes = time_steps(config.num_steps)
-    modulations = call("modulations", jnp.asarray(times))
+    modulations = call("modulations", jnp.asarray(times)[:, None])
     batch, length, bands = condition.mu.shape
     mask = attention_mask(condition.frames, length, config.chunk_frames if streaming else None)
 

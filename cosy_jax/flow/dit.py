@@ -2,8 +2,8 @@
 
 B rows, T frames, D model, H heads, E head width, M mel bands, N time steps.
 
-Guidance runs every utterance twice at the same time t, and t takes the same few values in every utterance, so all
-adaLN modulations are computed once for all steps, outside the ODE loop (`modulations`).
+When solving, guidance runs every utterance twice at the same time t, and t takes the same few values in every
+utterance, so all adaLN modulations are computed once for all steps, outside the ODE loop (`modulations`).
 """
 
 from typing import NamedTuple
@@ -16,12 +16,14 @@ from cosy_jax.config import FlowConfig
 from cosy_jax.nn.attention import attend
 from cosy_jax.nn.layers import Conv1d, Linear, normalise
 from cosy_jax.nn.precision import Precision
+from cosy_jax.nn.rotary import rotate_interleaved, rotation
 
 _NORM_EPS = 1e-6
+_ROTARY_BASE = 10000.0
 
 
 class TimeEmbedding(nn.Module):
-    """Sinusoidal features of 1000 t and a two-layer MLP: (N,) -> (N, D)."""
+    """Sinusoidal features of 1000 t and a two-layer MLP: (...) -> (..., D)."""
 
     config: FlowConfig
     precision: Precision
@@ -30,7 +32,7 @@ class TimeEmbedding(nn.Module):
     def __call__(self, t: jax.Array) -> jax.Array:
         half = self.config.time_dim // 2
         rates = jnp.exp(jnp.arange(half, dtype=jnp.float32) * -(jnp.log(10000.0) / (half - 1)))
-        angles = 1000.0 * t[:, None] * rates
+        angles = 1000.0 * t[..., None] * rates
         x = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
         x = Linear(self.config.dim, precision=self.precision, name="linear1")(x)
         return Linear(self.config.dim, precision=self.precision, name="linear2")(jax.nn.silu(x))
@@ -69,23 +71,13 @@ def mish(x: jax.Array) -> jax.Array:
     return x * jnp.tanh(jax.nn.softplus(x))
 
 
-def rotary(length: int, dim: int, start: jax.Array | int = 0) -> tuple[jax.Array, jax.Array]:
-    """Cosines and sines (T, dim / 2) float32 for frames start .. start + T - 1, base 10000."""
-    inverse = 1.0 / 10000.0 ** (jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
-    angles = (start + jnp.arange(length)).astype(jnp.float32)[:, None] * inverse
-    return jnp.cos(angles), jnp.sin(angles)
-
-
 def rotate_first_head(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
-    """Rotate interleaved pairs of head 0 of (B, T, H, E).
+    """Rotate interleaved pairs of head 0 of (B, T, H, E), cos and sin (T, E / 2).
 
     The reference applies the rotation before it splits the heads, and it covers the first E channels only: heads 1 to
     H - 1 carry no position. The released weights were trained so.
     """
-    head = x[:, :, 0]
-    even, odd = head[..., 0::2], head[..., 1::2]
-    rotated = jnp.stack([even * cos - odd * sin, odd * cos + even * sin], axis=-1).reshape(head.shape)
-    return jnp.concatenate([rotated[:, :, None], x[:, :, 1:]], axis=2)
+    return jnp.concatenate([rotate_interleaved(x[:, :, :1], cos, sin), x[:, :, 1:]], axis=2)
 
 
 class LayerPast(NamedTuple):
@@ -130,7 +122,7 @@ class Attention(nn.Module):
             y = Linear(c.heads * c.head_dim, precision=self.precision, name=name)(x)
             return y.reshape(batch, length, c.heads, c.head_dim)
 
-        cos, sin = rotary(length, c.head_dim, start)
+        cos, sin = rotation(start + jnp.arange(length), c.head_dim, _ROTARY_BASE)
         query = rotate_first_head(project("query"), cos, sin)
         key = _append(past.key, rotate_first_head(project("key"), cos, sin))
         value = _append(past.value, project("value"))
@@ -169,14 +161,14 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(self.config, self.precision)
 
     def modulate(self, time: jax.Array) -> jax.Array:
-        """Shift, scale and gate of attention, then of the feed-forward: (N, D) -> (N, 6, D)."""
-        return self.modulation(jax.nn.silu(time)).reshape(time.shape[0], 6, -1)
+        """Shift, scale and gate of attention, then of the feed-forward: (..., D) -> (..., 6, D)."""
+        return self.modulation(jax.nn.silu(time)).reshape(*time.shape[:-1], 6, -1)
 
     def __call__(
         self, x: jax.Array, modulation: jax.Array, mask: jax.Array, start: jax.Array | int, past: LayerPast
     ) -> tuple[jax.Array, LayerPast]:
-        """x (B, T, D), modulation (6, D) of this time step; the rest as `Attention`."""
-        shift, scale, gate, ff_shift, ff_scale, ff_gate = modulation
+        """x (B, T, D), modulation (R, 6, D) of the rows' times, R as in `DiT`; the rest as `Attention`."""
+        shift, scale, gate, ff_shift, ff_scale, ff_gate = jnp.moveaxis(modulation, 1, 0)[:, :, None]
         h, past = self.attention(normalise(x, _NORM_EPS) * (1 + scale) + shift, mask, start, past)
         x = x + gate * h
         return x + ff_gate * self.feed_forward(normalise(x, _NORM_EPS) * (1 + ff_scale) + ff_shift), past
@@ -197,10 +189,13 @@ class DiT(nn.Module):
         self.output_projection = Linear(c.mel_bands, precision=self.precision)
 
     def modulations(self, t: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """All adaLN vectors of time steps t (N,): (N, depth, 6, D) and, for the final norm, (N, 2, D)."""
+        """All adaLN vectors of times t (..., R): (..., R, depth, 6, D) and, for the final norm, (..., R, 2, D).
+
+        R is 1 where all rows share their time, as in the solver, or B where each has its own, as in training.
+        """
         time = self.time_embedding(t)
-        blocks = jnp.stack([block.modulate(time) for block in self.blocks], axis=1)
-        return blocks, self.final_modulation(jax.nn.silu(time)).reshape(time.shape[0], 2, -1)
+        blocks = jnp.stack([block.modulate(time) for block in self.blocks], axis=-3)
+        return blocks, self.final_modulation(jax.nn.silu(time)).reshape(*time.shape[:-1], 2, -1)
 
     def __call__(
         self,
@@ -212,14 +207,15 @@ class DiT(nn.Module):
         mask: jax.Array,
         past: Past | None = None,
     ) -> tuple[jax.Array, Past]:
-        """x, cond, mu (B, T, M), speaker (B, M), modulation of one step ((depth, 6, D), (2, D)), mask bool
-        broadcastable to (B, T, S + T) -> velocity float32 (B, T, M), and past and present together."""
+        """x, cond, mu (B, T, M), speaker (B, M), modulation of the rows' times ((R, depth, 6, D), (R, 2, D)),
+        mask bool broadcastable to (B, T, S + T) -> velocity float32 (B, T, M), and past and present together."""
         past = past or no_past(self.config, x.shape[0])
-        blocks, (scale, shift) = modulation
+        blocks, final = modulation
+        scale, shift = final[:, 0, None], final[:, 1, None]
         h, convolutions = self.input_embedding(x, cond, mu, speaker, past.convolutions)
         layers = []
         for index, block in enumerate(self.blocks):
-            h, layer = block(h, blocks[index], mask, past.start, past.layers[index])
+            h, layer = block(h, blocks[:, index], mask, past.start, past.layers[index])
             layers.append(layer)
         velocity = self.output_projection(normalise(h, _NORM_EPS) * (1 + scale) + shift)
         return velocity, Past(past.start + x.shape[1], convolutions, tuple(layers))

@@ -150,7 +150,7 @@ def _extend(
         layers = jax.tree.map(lambda x: _keep(x, piece.count, slots, frames), past.layers)
         return guided_step(x, v_cond, v_uncond, dt, config), (kept, layers)
 
-    modulations = call("modulations", jnp.asarray(times))
+    modulations = call("modulations", jnp.asarray(times)[:, None])
     steps = (modulations, jnp.asarray(sizes), state.convolutions, state.layers)
     mel, (convolutions, layers) = lax.scan(euler, piece.noise[None], steps)
     return mel[0], FlowState(convolutions, layers, state.frames + piece.count)

@@ -15,6 +15,7 @@ from cosy_jax.config import LLMConfig
 from cosy_jax.nn import backend
 from cosy_jax.nn.layers import Linear, RMSNorm
 from cosy_jax.nn.precision import Precision
+from cosy_jax.nn.rotary import rotate_half, rotation
 
 
 class LayerCache(NamedTuple):
@@ -36,20 +37,6 @@ def init_cache(config: LLMConfig, batch: int, slots: int, precision: Precision) 
         return jnp.zeros(shape, precision.compute)
 
     return tuple(LayerCache(empty(), empty()) for _ in range(config.num_layers))
-
-
-def rotary(positions: jax.Array, dim: int, theta: float) -> tuple[jax.Array, jax.Array]:
-    """Cosines and sines, each (B, T, dim / 2) float32, of RoPE (https://arxiv.org/abs/2104.09864)."""
-    inverse = 1.0 / theta ** (jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
-    angles = positions[..., None].astype(jnp.float32) * inverse
-    return jnp.cos(angles), jnp.sin(angles)
-
-
-def rotate_half(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
-    """Rotate (B, T, heads, E) with the pairs (i, i + E/2), as Qwen2 and GPT-NeoX lay them out."""
-    first, second = jnp.split(x, 2, axis=-1)
-    cos, sin = cos[:, :, None], sin[:, :, None]
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
 def write_cache(cache: LayerCache, key: jax.Array, value: jax.Array, start: jax.Array, prefill: bool) -> LayerCache:
@@ -98,7 +85,7 @@ class Attention(nn.Module):
             y = Linear(heads * c.head_dim, precision=self.precision, name=name)(x)
             return y.reshape(batch, length, heads, c.head_dim)
 
-        cos, sin = rotary(positions, c.head_dim, c.rope_theta)
+        cos, sin = rotation(positions, c.head_dim, c.rope_theta)
         query = rotate_half(project("query", c.num_heads), cos, sin)
         key = rotate_half(project("key", c.num_kv_heads), cos, sin).transpose(0, 2, 1, 3)
         value = project("value", c.num_kv_heads).transpose(0, 2, 1, 3)

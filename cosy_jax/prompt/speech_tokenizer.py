@@ -14,6 +14,7 @@ import numpy as np
 from cosy_jax.config import SpeechTokenizerConfig
 from cosy_jax.nn.layers import Conv1d, LayerNorm, Linear, length_mask
 from cosy_jax.nn.precision import FLOAT32
+from cosy_jax.nn.rotary import rotate_half, rotation
 
 _CODE_BOUND = 0.999  # keeps tanh off its ends
 _MLP_RATIO = 4
@@ -44,9 +45,9 @@ class SpeechTokenizer(nn.Module):
             x = jax.nn.gelu(convolution(x), approximate=False)
             lengths = (lengths + 1) // 2
         mask = length_mask(lengths, x.shape[1])
-        rotation = rotary_table(x.shape[1], self.config.head_dim, self.config.rope_theta)
+        turn = rotation(jnp.arange(x.shape[1]), self.config.head_dim, self.config.rope_theta)
         for block in self.blocks:
-            x = block(x, mask, rotation)
+            x = block(x, mask, turn)
         return jnp.tanh(self.code_projection(x)) * _CODE_BOUND, lengths
 
 
@@ -61,8 +62,8 @@ class Block(nn.Module):
         self.mlp_norm = LayerNorm(self.config.norm_eps)
         self.mlp = MLP(_MLP_RATIO * self.config.dim)
 
-    def __call__(self, x: jax.Array, mask: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
-        x = x + self.attention(self.attention_norm(x), mask, rotation)
+    def __call__(self, x: jax.Array, mask: jax.Array, turn: tuple[jax.Array, jax.Array]) -> jax.Array:
+        x = x + self.attention(self.attention_norm(x), mask, turn)
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -83,13 +84,13 @@ class MemoryAttention(nn.Module):
         self.output = Linear(dim)
         self.memory = Conv1d(dim, taps, groups=dim, padding=(left, taps - 1 - left), use_bias=False)
 
-    def __call__(self, x: jax.Array, mask: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
-        """x (B, L, D), mask bool (B, L), rotation two of (L, K) -> (B, L, D)."""
+    def __call__(self, x: jax.Array, mask: jax.Array, turn: tuple[jax.Array, jax.Array]) -> jax.Array:
+        """x (B, L, D), mask bool (B, L), turn cosines and sines (L, K / 2) -> (B, L, D)."""
         heads = (*x.shape[:2], self.config.heads, self.config.head_dim)
         scale = self.config.head_dim**-0.25
         value = self.value(x)
-        query = rotate(self.query(x).reshape(heads), rotation) * scale
-        key = rotate(self.key(x).reshape(heads), rotation) * scale
+        query = rotate_half(self.query(x).reshape(heads), *turn) * scale
+        key = rotate_half(self.key(x).reshape(heads), *turn) * scale
         scores = FLOAT32.einsum("bqhk,bvhk->bhqv", query, key)
         scores = jnp.where(mask[:, None, None], scores, jnp.finfo(scores.dtype).min)
         weights = jax.nn.softmax(scores, axis=-1)
@@ -111,21 +112,6 @@ class MLP(nn.Module):
         hidden = Linear(self.hidden, name="linear1")(x)
         hidden = jax.nn.gelu(hidden, approximate=False)
         return Linear(x.shape[-1], name="linear2")(hidden)
-
-
-def rotary_table(length: int, head_dim: int, theta: float) -> tuple[jax.Array, jax.Array]:
-    """Cosine and sine (L, K) of position times frequency, the K / 2 frequencies repeated for both halves of a head."""
-    exponents = np.arange(0, head_dim, 2, dtype=np.float32) / head_dim
-    angles = np.outer(np.arange(length, dtype=np.float32), (1 / theta**exponents).astype(np.float32))
-    angles = np.concatenate([angles, angles], axis=1)
-    return jnp.asarray(np.cos(angles)), jnp.asarray(np.sin(angles))
-
-
-def rotate(x: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
-    """Rotary position embedding of (B, L, H, K): channel i is paired with channel i + K / 2."""
-    cosine, sine = (table[:, None] for table in rotation)
-    first, second = jnp.split(x, 2, axis=-1)
-    return x * cosine + jnp.concatenate([-second, first], axis=-1) * sine
 
 
 def code_ids(values: jax.Array, levels: int) -> jax.Array:

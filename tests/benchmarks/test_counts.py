@@ -54,7 +54,7 @@ def test_flow():
     config, rows, frames = CONFIG.flow, 1, 300
     mel, mask = shaped(rows, frames, config.mel_bands), shaped(rows, 1, frames, kind=bool)
     condition = Condition(mel, mel, shaped(rows, config.mel_bands), shaped(rows, kind=jnp.int32))
-    modulation = (shaped(config.depth, 6, config.dim), shaped(2, config.dim))
+    modulation = (shaped(1, config.depth, 6, config.dim), shaped(1, 2, config.dim))
     found = xla_flops(Flow(config), "velocity", "flow", mel, condition, modulation, mask)
     assert counts.dit_pass(config, 2 * rows, frames).flops == pytest.approx(found, rel=0.1)
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from cosy_jax.config import SpeechTokenizerConfig
-from cosy_jax.prompt.speech_tokenizer import SpeechTokenizer, code_ids, encode_speech, rotary_table, rotate
+from cosy_jax.prompt.speech_tokenizer import SpeechTokenizer, code_ids, encode_speech
 from tests.prompt.random_params import random_params
 
 CONFIG = SpeechTokenizerConfig(dim=64, heads=2, num_blocks=2)
@@ -54,13 +54,3 @@ def test_ids_are_codes(model, batch):
 def test_code_ids_reads_digits():
     values = np.asarray([[-0.999] * 8, [0.999] * 8, [0.0] * 8, [0.6] + [-0.9] * 7, [-0.9] * 7 + [0.4]])
     np.testing.assert_array_equal(code_ids(values, 3), [0, 6560, 3280, 2, 2187])
-
-
-def test_rotation_depends_on_distance_only():
-    table = rotary_table(40, 64, 10000.0)
-    query, key = np.random.default_rng(0).standard_normal((2, 64), np.float32)
-    repeat = (1, 40, 1, 64)
-    queries, keys = (np.asarray(rotate(np.broadcast_to(x, repeat), table))[0, :, 0] for x in (query, key))
-    np.testing.assert_allclose(queries[3] @ keys[10], queries[23] @ keys[30], rtol=1e-4)
-    np.testing.assert_allclose(queries[0], query)
-    assert abs(queries[3] @ keys[10] - queries[3] @ keys[11]) > 1e-3

@@ -80,9 +80,9 @@ def _flow_pass(
 
     with tapped(flow_taps(config), positions) as found:
         condition = Condition(*call("condition", inputs, True))
-        blocks, final = call("modulations", jnp.asarray(time_steps(config.num_steps)[0][:1]))
+        modulation = call("modulations", jnp.asarray(time_steps(config.num_steps)[0][:1]))
         mask = attention_mask(condition.frames, x.shape[1], None)
-        call("velocity", x, condition, (blocks[0], final[0]), mask)
+        call("velocity", x, condition, modulation, mask)
     return found
 
 
