@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from cosy_jax.config import ModelConfig
+from cosy_jax.flow.dit import ROTARY_BASE
+from cosy_jax.nn.rotary import frequencies
 
 from ..mapping import Ignore, Rule
 from ..source import LazyTensor
 from ..transforms import CONV1D, IDENTITY, Transform
-
-_ROPE_THETA = 10000.0
 
 _DIT = "decoder.estimator"
 _BLOCK = f"{_DIT}.transformer_blocks.{{n}}"
@@ -20,20 +20,14 @@ def _layer(source: str, target: str, transform: Transform = IDENTITY) -> tuple[R
     return Rule(f"{source}.weight", f"{target}/kernel", transform), Rule(f"{source}.bias", f"{target}/bias")
 
 
-def _rotary_frequencies(count: int) -> np.ndarray:
-    """float32 (count,), rounded where torch rounds: the exponent, its power and the inverse of that."""
-    exponents = np.arange(count, dtype=np.float32) / np.float32(count)
-    return 1 / (_ROPE_THETA ** exponents.astype(np.float64)).astype(np.float32)
-
-
 def _restore_frequencies(config: ModelConfig, _: Mapping[str, LazyTensor]) -> LazyTensor:
-    values = _rotary_frequencies(config.flow.head_dim // 2)
+    values = frequencies(config.flow.head_dim, ROTARY_BASE)
     return LazyTensor(values.shape, values.dtype, lambda: values)
 
 
 def _check_frequencies(values: np.ndarray) -> str | None:
-    same = np.allclose(values.astype(np.float64), _rotary_frequencies(values.size), rtol=1e-6, atol=0)
-    return None if same else f"are not the rotary frequencies of base {_ROPE_THETA:.0f}"
+    same = np.allclose(values.astype(np.float64), frequencies(2 * values.size, ROTARY_BASE), rtol=1e-6, atol=0)
+    return None if same else f"are not the rotary frequencies of base {ROTARY_BASE:.0f}"
 
 
 RULES: tuple[Rule | Ignore, ...] = (

@@ -19,7 +19,7 @@ from cosy_jax.nn.precision import Precision
 from cosy_jax.nn.rotary import rotate_interleaved, rotation
 
 _NORM_EPS = 1e-6
-_ROTARY_BASE = 10000.0
+ROTARY_BASE = 10000.0
 
 
 class TimeEmbedding(nn.Module):
@@ -122,7 +122,7 @@ class Attention(nn.Module):
             y = Linear(c.heads * c.head_dim, precision=self.precision, name=name)(x)
             return y.reshape(batch, length, c.heads, c.head_dim)
 
-        cos, sin = rotation(start + jnp.arange(length), c.head_dim, _ROTARY_BASE)
+        cos, sin = rotation(start + jnp.arange(length), c.head_dim, ROTARY_BASE)
         query = rotate_first_head(project("query"), cos, sin)
         key = _append(past.key, rotate_first_head(project("key"), cos, sin))
         value = _append(past.value, project("value"))
