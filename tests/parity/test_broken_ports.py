@@ -17,8 +17,9 @@ from cosy_jax.parity.locate.growth import Growth
 from cosy_jax.parity.locate.trace import trace_layers
 from tests.parity.ports import TRACES, findings, perturbed, port, transposed, with_config, with_params
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 @pytest.mark.parametrize("precision", [FLOAT32, BFLOAT16], ids=lambda policy: policy.name)
 def test_whole_port_has_no_finding(precision):
     diagnosis = diagnose(port(precision), TRACES)
@@ -74,7 +75,6 @@ def test_all_square_matrices_of_a_layer_transposed(tmp_path):
     assert all(f"attention/{name}/kernel" in finding.likely for name in names)
 
 
-@pytest.mark.slow
 def test_rotary_on_all_heads(monkeypatch, tmp_path):
     def rotate_all(x, cos, sin):
         even, odd, cos, sin = x[..., 0::2], x[..., 1::2], cos[:, None], sin[:, None]
@@ -147,7 +147,6 @@ def tf32_convolutions(monkeypatch):
     monkeypatch.setattr(jax.lax, "conv_general_dilated", rounded)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "place"), [("llm", "layers.0.self_attn"), ("flow", "pre_lookahead_layer")])
 def test_tf32_products(stage, place, tf32_convolutions, tmp_path):
     (finding,) = findings(port(TF32), tmp_path, stage)

@@ -220,6 +220,7 @@ def test_fault_that_only_later_steps_have(tmp_path):
     assert finding.place == "v_cond of step 1" and finding.likely == ""
 
 
+@pytest.mark.slow
 def test_vocoder_outputs_behind_the_last_layer(tmp_path):
     name = "hift_offline.safetensors"
     audio = vocode_dump(port(), TRACES / name, load_file(TRACES / name))[0]

@@ -39,6 +39,7 @@ def test_converted_reference_holds_on_every_dump(tmp_path):
     assert not not_covered(folder / "dumps")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "path", "dump"),
     [

@@ -116,6 +116,7 @@ def test_a_slightly_wrong_flow_is_missed_by_its_ratio_alone(synthesizer, tmp_pat
     assert not check.ok and check.ratio > 1.5
 
 
+@pytest.mark.slow
 def test_a_half_precision_dump_is_the_yardstick_of_a_half_precision_run(synthesizer, tmp_path):
     half = Synthesizer(synthesizer.weights, llm="base", precision=BFLOAT16)
     path = _with_truth(tmp_path, "llm.safetensors", 1e-2, dtype="bfloat16")
