@@ -25,6 +25,7 @@ from typing import Any
 
 from cosy_jax.audio.write import check_suffix
 from cosy_jax.batch.key_set import KeySet
+from cosy_jax.batch.origin import Origin
 from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.request import Request
 from cosy_jax.text.normalise import FrontendOptions
@@ -46,6 +47,7 @@ class Line:
     key: str
     request: Request
     wav: str  # relative to the output folder
+    origin: Origin | None = None  # of the speech; None where it is not known
 
 
 @dataclass(frozen=True)
