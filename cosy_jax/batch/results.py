@@ -9,6 +9,7 @@ what lacks its last step, told by the digest of the audio that the entry holds.
 
 import fcntl
 import os
+import re
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -19,17 +20,28 @@ from typing import Any
 import numpy as np
 
 from cosy_jax.audio.write import audio_file
-from cosy_jax.batch.entries import Outcome, encoded, failed_entry, read_entries, spoken_entry
+from cosy_jax.batch.entries import (
+    Outcome,
+    begins_an_entry,
+    encoded,
+    failed_entry,
+    last_line,
+    read_entries,
+    spoken_entry,
+)
 from cosy_jax.batch.ledger import Ledger, Standing
 from cosy_jax.batch.manifest import BadLine, Line
 from cosy_jax.batch.origin import file_digest
 from cosy_jax.errors import CosyError
 
+_NAME = re.compile(r"results(?:-\d+-of-(\d+))?\.jsonl")
+
 
 class Results:
     """An output folder that one process holds for a shard; `deliver` and `standing` may be called from any thread.
 
-    Opening it creates the folder where needed. CosyError where it cannot be written, or another process holds it.
+    Opening it creates the folder where needed. CosyError where it cannot be written, another process holds it, or a
+    results file in it is not ours: then nothing in it is touched.
     """
 
     def __init__(self, folder: str | Path, num_shards: int = 1, shard_index: int = 0) -> None:
@@ -39,7 +51,11 @@ class Results:
         self._lock = threading.Lock()
         self._file = _open_alone(self.path)
         self._ledger = Ledger()
-        self._repair()
+        try:
+            self._take_over()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         self._run = self._ledger.latest_run + 1
 
     def __enter__(self) -> "Results":
@@ -68,7 +84,7 @@ class Results:
             _write_part(target, samples, sample_rate)
         except CosyError as error:
             return self._fail(outcome, str(error))
-        if problem := self._append(spoken_entry(outcome, self._run, file_digest(_part(target)))):
+        if problem := self._append(spoken_entry(outcome, self._run, file_digest(_part(target)) or "")):
             _remove_part(target)
             return replace(outcome, error=problem)
         try:
@@ -98,15 +114,34 @@ class Results:
             self.unrecorded += 1
         return f"Cannot write {self.path}: {reason}."
 
-    def _repair(self) -> None:
-        """Cuts off an entry that was not written to its end, and names the files of all that were."""
-        with self.path.open("rb") as file:
-            os.ftruncate(self._file, sum(len(line) for line in file if line.endswith(b"\n")))
-        for path in self.folder.glob("results*.jsonl"):
+    def _take_over(self) -> None:
+        """Reads what earlier runs have written, all of it, and only then finishes what they left unfinished."""
+        unnamed = []
+        for path in filter(is_results_file, self.folder.iterdir()):
             for entry in read_entries(path):
                 if "error" not in entry:
                     self._ledger.enter(entry)
-                    _complete(self.folder / entry["wav"], entry)
+                    if os.path.exists(_part(self.folder / entry["wav"])):
+                        unnamed.append(entry)
+        self._end_last_line()
+        for entry in unnamed:
+            _complete(self.folder / entry["wav"], entry)
+
+    def _end_last_line(self) -> None:
+        """Cuts off an entry that was not written to its end; what is no entry stays, and the next one starts a line."""
+        rest = last_line(self.path)
+        try:
+            if begins_an_entry(rest):
+                os.ftruncate(self._file, os.fstat(self._file).st_size - len(rest))
+            elif rest:
+                os.write(self._file, b"\n")
+        except OSError as error:
+            raise CosyError(f"Cannot write {self.path}: {error.strerror}.") from error
+
+
+def is_results_file(path: Path) -> bool:
+    """Whether a file has the name of a results file, of whichever shard."""
+    return _NAME.fullmatch(path.name) is not None
 
 
 def _name(num_shards: int, shard_index: int) -> str:
@@ -151,12 +186,9 @@ def _remove_part(target: Path) -> None:
 
 def _complete(target: Path, entry: dict[str, Any]) -> None:
     """Gives the file of an entry its name, where only that step is missing."""
-    part = _part(target)
-    if not part.exists():
-        return
     audio = entry.get("digests", {}).get("audio")
     # Earlier versions, which recorded no digest, never wrote over a file.
-    if file_digest(part) == audio if audio else not target.exists():
+    if file_digest(_part(target)) == audio if audio else not os.path.exists(target):
         _finish(target)
 
 

@@ -306,5 +306,6 @@ def test_folder_that_cannot_be_written(tmp_path):
 
 
 def test_entries_that_are_still_being_written_are_left_out(tmp_path):
-    (tmp_path / "r.jsonl").write_text('{"key": "a", "wav": "a.wav"}\n{"key": "b", "wav": "b.wav"}')
+    first = {"key": "a", "line": 1, "wav": "a.wav", "seconds": 0.2, "tokens": 5}
+    (tmp_path / "r.jsonl").write_text(f"{json.dumps(first)}\n{json.dumps(first | {'key': 'b'})}")
     assert [entry["key"] for entry in read_entries(tmp_path / "r.jsonl")] == ["a"]
