@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from cosy_jax.audio.join import join_audio
+from cosy_jax.batch.entries import Outcome
 from cosy_jax.batch.messages import AudioPart, Failed, FailedPart, Finished, Spoken, Utterance
-from cosy_jax.batch.results import Outcome
 from cosy_jax.synthesis.stage import Stage
 
 

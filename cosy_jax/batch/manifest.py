@@ -25,6 +25,7 @@ from typing import Any
 
 from cosy_jax.audio.write import check_suffix
 from cosy_jax.batch.key_set import KeySet
+from cosy_jax.batch.origin import Origin
 from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.request import Request
 from cosy_jax.text.normalise import FrontendOptions
@@ -35,7 +36,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "speed": ((int, float), "a number"),
 }
 _NAMES = {"recording": "prompt_wav", "transcript": "prompt_text"}  # of a request's fields, where they differ
-_UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL and lone surrogates: neither file names nor UTF-8 have them
+UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL and lone surrogates: neither file names nor UTF-8 have them
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Line:
     key: str
     request: Request
     wav: str  # relative to the output folder
+    origin: Origin | None = None  # of the speech; None where it is not known
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def _parsed(path: Path, frontend: FrontendOptions | None) -> Iterator[Line | Bad
 
 def _readable_key(fields: dict[str, Any]) -> str | None:
     key = fields.get("key")
-    return key if isinstance(key, str) and not _UNWRITABLE.search(key) else None
+    return key if isinstance(key, str) and not UNWRITABLE.search(key) else None
 
 
 def _name(field: str) -> str:
@@ -144,7 +146,7 @@ def _check_fields(fields: dict[str, Any]) -> None:
         types, kind = _KINDS[name]
         if type(value) not in types:
             raise CosyError(f"The field {name} is not {kind}: write it as {kind}.")
-        if isinstance(value, str) and _UNWRITABLE.search(value):
+        if isinstance(value, str) and UNWRITABLE.search(value):
             raise CosyError(f"The field {name} holds a NUL or half a character: leave it out.")
     for name in ("key", "text"):
         if not fields.get(name, "").strip():
@@ -167,6 +169,12 @@ def _line(number: int, fields: dict[str, Any], folder: Path, frontend: FrontendO
     return Line(number, fields["key"], request, _wav(fields))
 
 
+def leaves_folder(path: str | PurePosixPath) -> bool:
+    """Whether a path is not within the folder that it counts from."""
+    path = PurePosixPath(path)
+    return path.is_absolute() or ".." in path.parts
+
+
 def _speed(speed: int | float) -> float:
     try:
         return float(speed)
@@ -177,7 +185,7 @@ def _speed(speed: int | float) -> float:
 def _wav(fields: dict[str, Any]) -> str:
     """Where the speech goes, normalised, so that two spellings of one path are equal."""
     path = PurePosixPath(fields.get("wav", f"{fields['key']}.wav"))
-    if path.is_absolute() or ".." in path.parts:
+    if leaves_folder(path):
         remedy = "name a file inside it" if "wav" in fields else "name one inside it in the field wav"
         raise CosyError(f"The file {str(path)!r} leaves the output folder: {remedy}.")
     check_suffix(str(path))

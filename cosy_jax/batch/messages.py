@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cosy_jax.batch.entries import Outcome
 from cosy_jax.batch.manifest import Line
-from cosy_jax.batch.results import Outcome
 from cosy_jax.llm.context import Context
 from cosy_jax.synthesis.voice import Voice
 

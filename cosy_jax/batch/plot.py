@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from cosy_jax.batch.results import read_entries
+from cosy_jax.batch.entries import read_entries
 from cosy_jax.batch.stats import Stats
 from cosy_jax.plot import figure_type
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosy_jax.batch.channel import Channel
+from cosy_jax.batch.entries import Outcome
 from cosy_jax.batch.manifest import Line
 from cosy_jax.batch.messages import Failed, Finished, Part, Utterance
-from cosy_jax.batch.results import Outcome
 from cosy_jax.batch.stats import Stats
 from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.request import Request

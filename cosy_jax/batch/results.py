@@ -1,22 +1,18 @@
 """The output folder of `cosy-jax batch`: an audio file for each line that was spoken, and what became of every line.
 
-`results.jsonl`, or `results-I-of-N.jsonl` of a shard, has one JSON object for each line that is dealt with:
-
-spoken  key, line, wav, seconds (of audio), tokens, text_tokens, fallbacks, stages (seconds in each)
-failed  key, line, error
+`results.jsonl`, or `results-I-of-N.jsonl` of a shard, has the `entries`.
 
 Audio goes into a hidden file beside its target, then the entry is written, then the file gets its name. Wherever the
 process is killed, no file is incomplete under its name and no line is spoken twice: opening the folder again completes
-what lacks its last step.
+what lacks its last step, told by the digest of the audio that the entry holds.
 """
 
 import fcntl
-import json
 import os
+import re
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,28 +20,28 @@ from typing import Any
 import numpy as np
 
 from cosy_jax.audio.write import audio_file
-from cosy_jax.batch.key_set import KeySet
+from cosy_jax.batch.entries import (
+    Outcome,
+    begins_an_entry,
+    encoded,
+    failed_entry,
+    last_line,
+    read_entries,
+    spoken_entry,
+)
+from cosy_jax.batch.ledger import Ledger, Standing
 from cosy_jax.batch.manifest import BadLine, Line
+from cosy_jax.batch.origin import file_digest
 from cosy_jax.errors import CosyError
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a line; with an error, only that has a meaning."""
-
-    line: Line | BadLine
-    seconds: float = 0.0  # of audio
-    tokens: int = 0  # of speech
-    text_tokens: int = 0
-    fallbacks: int = 0  # draws repeated by the repetition rule
-    stages: dict[str, float] = field(default_factory=dict)  # wall seconds
-    error: str = ""
+_NAME = re.compile(r"results(?:-\d+-of-(\d+))?\.jsonl")
 
 
 class Results:
-    """An output folder that one process holds for a shard; `deliver` and `done` may be called from any thread.
+    """An output folder that one process holds for a shard; `deliver` and `standing` may be called from any thread.
 
-    Opening it creates the folder where needed. CosyError where it cannot be written, or another process holds it.
+    Opening it creates the folder where needed. CosyError where it cannot be written, another process holds it, or a
+    results file in it is not ours: then nothing in it is touched.
     """
 
     def __init__(self, folder: str | Path, num_shards: int = 1, shard_index: int = 0) -> None:
@@ -54,8 +50,13 @@ class Results:
         self.unrecorded = 0  # outcomes that found no room in the results file
         self._lock = threading.Lock()
         self._file = _open_alone(self.path)
-        self._done = KeySet()
-        self._repair()
+        self._ledger = Ledger()
+        try:
+            self._take_over()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        self._run = self._ledger.latest_run + 1
 
     def __enter__(self) -> "Results":
         return self
@@ -64,11 +65,12 @@ class Results:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._file)
-        self._done.close()
+        self._ledger.close()
 
-    def done(self, key: str) -> bool:
-        """Whether the line of this key was spoken before the folder was opened, by this shard or another."""
-        return key in self._done
+    def standing(self, line: Line) -> Standing:
+        """Whether a line was spoken before the folder was opened, by this shard or another, and is there as it would be
+        spoken now."""
+        return self._ledger.standing(line, self.folder)
 
     def deliver(self, outcome: Outcome, samples: np.ndarray | None, sample_rate: int) -> Outcome:
         """Writes the audio, float32 (S,), and the entry; gives the outcome back, with an error where that failed.
@@ -82,7 +84,7 @@ class Results:
             _write_part(target, samples, sample_rate)
         except CosyError as error:
             return self._fail(outcome, str(error))
-        if problem := self._append(_entry(outcome)):
+        if problem := self._append(spoken_entry(outcome, self._run, file_digest(_part(target)) or "")):
             _remove_part(target)
             return replace(outcome, error=problem)
         try:
@@ -94,13 +96,12 @@ class Results:
     def _fail(self, outcome: Outcome, error: str) -> Outcome:
         if isinstance(outcome.line, Line):
             _remove_part(self.folder / outcome.line.wav)  # may also be left from an earlier run
-        self._append({"key": outcome.line.key, "line": outcome.line.number, "error": error})
+        self._append(failed_entry(outcome.line, error))
         return replace(outcome, error=error)
 
     def _append(self, entry: dict[str, Any]) -> str:
         """Adds an entry, all of it or nothing; a sentence where there was no room, else ""."""
-        # Names of files may hold bytes that are no characters; they become escapes, which JSON reads.
-        data = json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        data = encoded(entry)
         with self._lock:
             try:
                 size = os.fstat(self._file).st_size
@@ -113,28 +114,34 @@ class Results:
             self.unrecorded += 1
         return f"Cannot write {self.path}: {reason}."
 
-    def _repair(self) -> None:
-        """Cuts off an entry that was not written to its end, and names the files of all that were."""
-        with self.path.open("rb") as file:
-            os.ftruncate(self._file, sum(len(line) for line in file if line.endswith(b"\n")))
-        for path in self.folder.glob("results*.jsonl"):
+    def _take_over(self) -> None:
+        """Reads what earlier runs have written, all of it, and only then finishes what they left unfinished."""
+        unnamed = []
+        for path in filter(is_results_file, self.folder.iterdir()):
             for entry in read_entries(path):
-                if "error" in entry:
-                    continue
-                self._done.add(entry["key"])
-                target = self.folder / entry["wav"]
-                if _part(target).exists() and not target.exists():
-                    _finish(target)
+                if "error" not in entry:
+                    self._ledger.enter(entry)
+                    if os.path.exists(_part(self.folder / entry["wav"])):
+                        unnamed.append(entry)
+        self._end_last_line()
+        for entry in unnamed:
+            _complete(self.folder / entry["wav"], entry)
+
+    def _end_last_line(self) -> None:
+        """Cuts off an entry that was not written to its end; what is no entry stays, and the next one starts a line."""
+        rest = last_line(self.path)
+        try:
+            if begins_an_entry(rest):
+                os.ftruncate(self._file, os.fstat(self._file).st_size - len(rest))
+            elif rest:
+                os.write(self._file, b"\n")
+        except OSError as error:
+            raise CosyError(f"Cannot write {self.path}: {error.strerror}.") from error
 
 
-def read_entries(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a results file, oldest first; a last line that is still being written is left out."""
-    with path.open("rb") as file:
-        for line in file:
-            with suppress(ValueError):  # a crash of the machine can leave anything: that line is then spoken again
-                entry = json.loads(line)
-                if line.endswith(b"\n") and isinstance(entry, dict) and ("error" in entry or "wav" in entry):
-                    yield entry
+def is_results_file(path: Path) -> bool:
+    """Whether a file has the name of a results file, of whichever shard."""
+    return _NAME.fullmatch(path.name) is not None
 
 
 def _name(num_shards: int, shard_index: int) -> str:
@@ -156,20 +163,6 @@ def _open_alone(path: Path) -> int:
     return file
 
 
-def _entry(outcome: Outcome) -> dict[str, Any]:
-    assert isinstance(outcome.line, Line)
-    return {
-        "key": outcome.line.key,
-        "line": outcome.line.number,
-        "wav": outcome.line.wav,
-        "seconds": round(outcome.seconds, 5),
-        "tokens": outcome.tokens,
-        "text_tokens": outcome.text_tokens,
-        "fallbacks": outcome.fallbacks,
-        "stages": {stage: round(seconds, 4) for stage, seconds in outcome.stages.items()},
-    }
-
-
 def _part(target: Path) -> Path:
     """Where a file is until it is complete: the same name each time, so that a restart finds it."""
     return target.with_name(f".{target.name}.part")
@@ -189,6 +182,14 @@ def _write_part(target: Path, samples: np.ndarray, sample_rate: int) -> None:
 def _remove_part(target: Path) -> None:
     with suppress(OSError):
         _part(target).unlink()
+
+
+def _complete(target: Path, entry: dict[str, Any]) -> None:
+    """Gives the file of an entry its name, where only that step is missing."""
+    audio = entry.get("digests", {}).get("audio")
+    # Earlier versions, which recorded no digest, never wrote over a file.
+    if file_digest(_part(target)) == audio if audio else not os.path.exists(target):
+        _finish(target)
 
 
 def _finish(target: Path) -> None:

@@ -1,6 +1,7 @@
 """What a batch run counts while it goes."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from cosy_jax.synthesis.stage import Stage
@@ -18,6 +19,8 @@ class Stats:
     lines: int = 0  # delivered in this run, failed ones too
     failed: int = 0
     skipped: int = 0  # spoken by an earlier run
+    unverified: int = 0  # those of them of which is not known what they were spoken from
+    again: Counter[str] = field(default_factory=Counter)  # taken up though an earlier run spoke them, by reason
     audio_seconds: float = 0.0
     tokens: int = 0  # speech tokens of the lines that were spoken
     prompts: int = 0  # voices encoded or loaded

@@ -34,7 +34,8 @@ or, with "voice": "anna" in place of prompt_wav and prompt_text, in a saved voic
 instruct), instruct, seed, speed, and wav, the file in the output folder (default: KEY.wav).
 
 speech/results.jsonl tells what became of each line. Started again, the command goes on where it was stopped or killed,
-and tries again what failed. To split a manifest, start N of them with --num-shards N and --shard-index 0 to N - 1."""
+and tries again what failed; what has changed since or is gone is spoken again.
+To split a manifest, start N of them with --num-shards N and --shard-index 0 to N - 1."""
 
 
 def add_parser(commands: Any) -> None:
@@ -45,6 +46,7 @@ def add_parser(commands: Any) -> None:
     add_voices_folder(parser)
     add_llm_option(parser)
     add_text_options(parser)
+    parser.add_argument("--force", action="store_true", help="speak every line, also those that are there")
     parser.add_argument("--num-shards", type=int, default=1, metavar="N", help="take one line in N (default: 1)")
     parser.add_argument("--shard-index", type=int, default=0, metavar="I", help="which one, from 0 (default: 0)")
     parser.add_argument("--slots", type=int, metavar="N", help="lines that the language model decodes at a time")
@@ -83,16 +85,18 @@ def _speak_all(
     args: argparse.Namespace, synthesizer: "Synthesizer", results: "Results", total: int, stop: threading.Event
 ) -> "Stats":
     """Speaks what is still to speak, under a progress bar, and prints what came of it."""
-    from cosy_jax.batch.delivery import Delivery
+    from cosy_jax.batch.delivery import Delivery, with_origins
     from cosy_jax.batch.manifest import read_manifest
+    from cosy_jax.batch.origin import Origins
     from cosy_jax.batch.pipeline import Settings, run_batch
     from cosy_jax.batch.stats import Stats
     from cosy_jax.nn.compile_log import count_compilations
 
     settings = Settings.default(args.slots, args.flow_rows, synthesizer.devices.data)
     stats = Stats()
-    delivery = Delivery(results, stats, synthesizer.config.sample_rate)
-    lines = delivery.pending(read_manifest(args.manifest, args.num_shards, args.shard_index, text_options(args)))
+    delivery = Delivery(results, stats, synthesizer.config.sample_rate, args.force)
+    written = read_manifest(args.manifest, args.num_shards, args.shard_index, text_options(args))
+    lines = delivery.pending(with_origins(written, Origins(synthesizer)))
 
     def work() -> None:
         run_batch(synthesizer, lines, delivery.deliver, settings, stats, stop)

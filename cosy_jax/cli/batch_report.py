@@ -11,11 +11,12 @@ from cosy_jax.cli.common import console, progress_bar, status
 from cosy_jax.synthesis.stage import Stage
 
 if TYPE_CHECKING:
-    from cosy_jax.batch.results import Outcome
+    from cosy_jax.batch.entries import Outcome
     from cosy_jax.batch.stats import Stats
     from cosy_jax.nn.compile_log import CompileCount
 
 _BAR_SECONDS, _LINE_SECONDS = 0.2, 30.0
+_UNVERIFIED = "spoken by a version that did not record what from, and taken as they are; --force speaks them again"
 
 
 def watch(work: Callable[[], None], stats: "Stats", total: int) -> None:
@@ -56,6 +57,8 @@ def _summary(stats: "Stats", compiled: "CompileCount") -> dict[str, str]:
     elapsed, decoding = stats.elapsed, stats.busy[Stage.LANGUAGE_MODEL]
     rows = {
         "lines": f"{stats.lines - stats.failed} spoken, {stats.failed} failed, {stats.skipped} spoken earlier",
+        "again": ", ".join(f"{count} because {reason}" for reason, count in stats.again.items()),
+        "not verified": f"{stats.unverified} {_UNVERIFIED}" if stats.unverified else "",
         "audio": f"{stats.audio_seconds:.1f} s in {elapsed:.1f} s",
         "prompts": f"{stats.prompts} encoded or loaded, used again {stats.prompt_hits} times",
         "slots in use": f"{stats.utilisation:.1%}",
@@ -67,7 +70,7 @@ def _summary(stats: "Stats", compiled: "CompileCount") -> dict[str, str]:
         rows["audio"] += f", real-time factor {elapsed / stats.audio_seconds:.3f}"
     if decoding:
         rows["speech tokens"] = f"{stats.tokens}, {stats.tokens / decoding:.1f} a second of the language model"
-    return rows
+    return {title: value for title, value in rows.items() if value}
 
 
 def print_failures(failures: "Sequence[Outcome]", failed: int, unrecorded: int) -> None:

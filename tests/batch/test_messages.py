@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cosy_jax.batch import messages
+from cosy_jax.batch.entries import Outcome
 from cosy_jax.batch.manifest import Line
 from cosy_jax.batch.messages import AudioPart, DecodedPart, FailedPart, MelPart, Part, Spoken, Utterance
-from cosy_jax.batch.results import Outcome
 from cosy_jax.synthesis.request import Request
 
 CLASSES = [each for _, each in inspect.getmembers(messages, inspect.isclass) if each.__module__ == messages.__name__]

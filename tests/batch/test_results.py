@@ -15,9 +15,11 @@ import soundfile
 
 from cosy_jax.batch import results as results_module
 from cosy_jax.batch.delivery import Delivery
+from cosy_jax.batch.entries import Outcome, read_entries
 from cosy_jax.batch.manifest import BadLine, Line, read_manifest
 from cosy_jax.batch.messages import Failed, Spoken
-from cosy_jax.batch.results import Outcome, Results, read_entries
+from cosy_jax.batch.origin import file_digest
+from cosy_jax.batch.results import Results
 from cosy_jax.batch.stats import Stats
 from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.request import Request
@@ -37,6 +39,11 @@ def outcome(key="a", wav=None, **changes):
 
 def deliver(results, key="a", wav=None, samples=SAMPLES):
     return results.deliver(outcome(key, wav), samples, RATE)
+
+
+def done(results, key, wav=None):
+    """Whether nothing is left to do for the line of this key that `deliver` writes."""
+    return results.standing(line(key, wav=wav)).final
 
 
 def entries(folder, name="results.jsonl"):
@@ -64,26 +71,30 @@ def test_spoken_and_failed_lines_are_recorded(tmp_path):
         "key": "a",
         "line": 1,
         "wav": "sub/a.flac",
+        "text": "Hi.",
+        "seed": 0,
         "seconds": 0.2,
         "tokens": 5,
         "text_tokens": 0,
         "fallbacks": 0,
         "stages": {"flow": 0.1},
+        "run": 1,
+        "digests": {"audio": file_digest(folder / "sub/a.flac")},
     }
     assert rest == [{"key": "b", "line": 1, "error": "No voice."}, {"key": None, "line": 7, "error": "Not JSON."}]
     with Results(folder) as results:
-        assert results.done("a") and not results.done("b") and not results.done("None")
+        assert done(results, "a", "sub/a.flac") and not done(results, "b") and not done(results, "None")
 
 
 def test_failed_line_can_be_spoken_later(tmp_path):
     with Results(tmp_path) as results:
         results.deliver(outcome(error="No."), None, RATE)
     with Results(tmp_path) as results:
-        assert not results.done("a")
+        assert not done(results, "a")
         deliver(results)
         results.deliver(Outcome(BadLine(2, "a", "Used before."), error="Used before."), None, RATE)
     with Results(tmp_path) as results:
-        assert results.done("a")
+        assert done(results, "a")
     check_whole(tmp_path, ["a"])
 
 
@@ -94,15 +105,18 @@ def test_truncated_last_entry_is_cut_off(tmp_path):
     path = tmp_path / "results.jsonl"
     path.write_bytes(path.read_bytes()[:-1])
     with Results(tmp_path) as results:
-        assert results.done("a") and not results.done("b")
+        assert done(results, "a") and not done(results, "b")
         deliver(results, "b")
     check_whole(tmp_path, ["a", "b"])
 
 
 def test_damage_in_the_middle_costs_one_line(tmp_path):
-    (tmp_path / "results.jsonl").write_bytes(b'\0\0\0\n[1]\n{"key": "a", "wav": "a.wav"}\n{"key"\n')
     with Results(tmp_path) as results:
-        assert results.done("a")
+        deliver(results, "a")
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(b"\0\0\0\n[1]\n" + path.read_bytes() + b'{"key"\n')
+    with Results(tmp_path) as results:
+        assert done(results, "a")
 
 
 class Killed(BaseException):
@@ -139,11 +153,28 @@ def test_kill_between_any_two_steps(tmp_path, monkeypatch, step):
         with killed_in(monkeypatch, *KILLS[step]):
             deliver(results, "b")
     with Results(tmp_path) as results:
-        assert results.done("b") == (tmp_path / "b.wav").exists() == (step in list(KILLS)[4:])
+        assert done(results, "b") == (tmp_path / "b.wav").exists() == (step in list(KILLS)[4:])
         for key in "abc":
-            if not results.done(key):
+            if not done(results, key):
                 deliver(results, key)
     check_whole(tmp_path, ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("step", KILLS)
+def test_kill_while_a_line_is_spoken_again(tmp_path, monkeypatch, step):
+    """What the latest entry says is what is in the file, under its name, whichever of the two it is."""
+    with Results(tmp_path) as results:
+        deliver(results, "b")
+    with Results(tmp_path) as results, killed_in(monkeypatch, *KILLS[step]):
+        deliver(results, "b", samples=SAMPLES[::-1].copy())
+    with Results(tmp_path) as results:
+        assert done(results, "b")
+    latest = entries(tmp_path)[-1]
+    assert latest["run"] == (2 if step in list(KILLS)[4:] else 1)
+    assert latest["digests"]["audio"] == file_digest(tmp_path / "b.wav")
+    with Results(tmp_path) as results:
+        deliver(results, "b")
+    assert not list(tmp_path.glob(".*"))
 
 
 WRITER = """
@@ -189,7 +220,7 @@ def test_one_process_a_folder_and_shard(tmp_path):
     assert entries(tmp_path, "results-0-of-2.jsonl")[0]["key"] == "a"
     assert entries(tmp_path, "results-1-of-2.jsonl")[0]["key"] == "b"
     with Results(tmp_path) as results:
-        assert results.done("a") and results.done("b")
+        assert done(results, "a") and done(results, "b")
 
 
 def test_two_processes_name_the_same_file(tmp_path, monkeypatch):
@@ -276,5 +307,6 @@ def test_folder_that_cannot_be_written(tmp_path):
 
 
 def test_entries_that_are_still_being_written_are_left_out(tmp_path):
-    (tmp_path / "r.jsonl").write_text('{"key": "a", "wav": "a.wav"}\n{"key": "b", "wav": "b.wav"}')
+    first = {"key": "a", "line": 1, "wav": "a.wav", "seconds": 0.2, "tokens": 5}
+    (tmp_path / "r.jsonl").write_text(f"{json.dumps(first)}\n{json.dumps(first | {'key': 'b'})}")
     assert [entry["key"] for entry in read_entries(tmp_path / "r.jsonl")] == ["a"]

@@ -37,8 +37,10 @@ def test_timeline_is_bounded_and_keeps_the_mean():
 
 def test_picture_of_a_run_and_of_an_empty_one(tmp_path):
     results = tmp_path / "results.jsonl"
-    entries = [{"key": f"{i}", "wav": f"{i}.wav", "tokens": 25 * i, "seconds": i} for i in range(9)]
-    results.write_text("".join(json.dumps(entry) + "\n" for entry in [*entries, {"key": "b", "error": "No."}]))
+    entries = [{"key": f"{i}", "line": 1, "wav": f"{i}.wav", "tokens": 25 * i, "seconds": i} for i in range(9)]
+    results.write_text(
+        "".join(json.dumps(entry) + "\n" for entry in [*entries, {"key": "b", "line": 1, "error": "No."}])
+    )
     stats = Stats()
     plot_report(tmp_path / "empty.png", results, stats)
     stats.add_block(4, 3)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cosy_jax.batch.entries import Outcome
 from cosy_jax.batch.messages import Failed, Spoken
-from cosy_jax.batch.results import Outcome
 from cosy_jax.cli import batch_report, main
 from cosy_jax.errors import CosyError
 from cosy_jax.text.normalise import FrontendOptions
