@@ -13,8 +13,17 @@ import yaml
 
 from cosy_jax.errors import CosyError
 
+from .source import brief, read_small
+
 TAG = "!tag"
-_MAX_REF_DEPTH = 16
+# The released file has some 300 nodes on six levels.
+_MAX_BYTES = 256 << 10
+_MAX_NODES = 10_000
+_MAX_DEPTH = 32
+_MAX_LENGTH = 1000  # of a value: Python refuses to print numbers of more than 4300 digits
+_MAX_ROUNDS = 16  # of references to references
+_MAX_FACTORS = 8
+_LARGEST = 2.0**63
 
 
 class _Ref(str):
@@ -44,42 +53,87 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     A tagged value becomes a dict with its tag under "!tag" (such as "new:cosyvoice.llm.llm.CosyVoice3LM"); a tagged
     list or scalar has its items under "args". References to top-level numbers and strings, and products of such
-    numbers, are resolved; others stay text. CosyError for a missing file or one that is not YAML.
+    numbers, are resolved; others stay text. CosyError for a missing file, one that is not YAML, and one larger or
+    deeper than settings are, its aliases written out.
     """
+    content = read_small(path, _MAX_BYTES)
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader)  # noqa: S506 (derived from SafeLoader)
-    except FileNotFoundError as error:
-        raise CosyError(f"{path} is missing: download the whole model folder.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise CosyError(f"{path} is not readable as YAML ({reason}): download it again.") from error
+        text = content.decode("utf-8")
+        _check_size(text)
+        data = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 (derived from SafeLoader)
+    # PyYAML lets through whatever int(), chr() or datetime() raise: each one means the same to the user.
+    except Exception as error:
+        raise CosyError(f"{path} is not readable as YAML ({brief(error)}): download it again.") from error
     if not isinstance(data, dict):
         raise CosyError(f"{path} is not a mapping of settings: download it again.")
-    return {key: _resolve(value, data) for key, value in data.items()}
+    known = _top_level(data)
+    return {key: _resolve(value, known) for key, value in data.items()}
 
 
-def _resolve(value: Any, root: dict[str, Any]) -> Any:
+def _check_size(text: str) -> None:
+    """YAMLError for more nesting or nodes, each alias counted as what it stands for, than settings have."""
+    anchored: dict[str | None, int] = {}  # nodes from the anchor down
+    opened: list[tuple[str | None, int]] = []
+    nodes = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            anchored[anchor] = nodes - before
+            continue
+        if isinstance(event, yaml.CollectionStartEvent):
+            opened.append((event.anchor, nodes))
+        elif isinstance(event, yaml.ScalarEvent):
+            anchored[event.anchor] = 1
+            if len(event.value) > _MAX_LENGTH:
+                raise yaml.YAMLError(f"a value of more than {_MAX_LENGTH} characters")
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor not in anchored:
+                raise yaml.YAMLError(f"the alias *{event.anchor} stands before or within what it names")
+            nodes += anchored[event.anchor] - 1
+        else:
+            continue
+        nodes += 1
+        if nodes > _MAX_NODES or len(opened) > _MAX_DEPTH:
+            raise yaml.YAMLError(f"more than {_MAX_NODES} values or {_MAX_DEPTH} levels")
+
+
+def _top_level(data: dict[Any, Any]) -> dict[Any, Any]:
+    """The top-level numbers and strings by name, references to them followed."""
+    known = {name: value for name, value in data.items() if isinstance(value, str | int | float)}
+    pending = {name: known.pop(name) for name, value in data.items() if isinstance(value, _Ref)}
+    for _ in range(_MAX_ROUNDS):
+        for name, text in pending.items():
+            value = _evaluate(text, known)
+            if value is not None:
+                known[name] = value
+    return known
+
+
+def _resolve(value: Any, known: dict[Any, Any]) -> Any:
     if isinstance(value, _Ref):
-        return _resolve_ref(value, root, 0)
+        found = _evaluate(value, known)
+        return str(value) if found is None else found
     if isinstance(value, dict):
-        return {key: _resolve(item, root) for key, item in value.items()}
-    return [_resolve(item, root) for item in value] if isinstance(value, list) else value
+        return {key: _resolve(item, known) for key, item in value.items()}
+    return [_resolve(item, known) for item in value] if isinstance(value, list) else value
 
 
-def _resolve_ref(text: str, root: dict[str, Any], depth: int) -> Any:
-    factors = [_factor(part.strip(), root, depth) for part in text.split("*")]
+def _evaluate(text: str, known: dict[Any, Any]) -> Any:
+    """What the reference stands for; None where that is not known, or no number of this world."""
+    parts = text.split("*")
+    if len(parts) > _MAX_FACTORS:
+        return None
+    factors = [_factor(part.strip(), known) for part in parts]
     if len(factors) == 1:
-        return factors[0] if factors[0] is not None else str(text)
-    if all(isinstance(factor, int | float) for factor in factors):
-        return math.prod(factors)
-    return str(text)
+        return factors[0]
+    if not all(isinstance(factor, int | float) and abs(factor) < _LARGEST for factor in factors):
+        return None
+    product = math.prod(factors)
+    return product if abs(product) < _LARGEST else None
 
 
-def _factor(text: str, root: dict[str, Any], depth: int) -> Any:
+def _factor(text: str, known: dict[Any, Any]) -> Any:
     name = re.fullmatch(r"<(\w+)>", text)
-    if name is None:
-        return int(text) if re.fullmatch(r"\d+", text) else None
-    value = root.get(name[1])
-    if isinstance(value, _Ref):
-        return _resolve_ref(value, root, depth + 1) if depth < _MAX_REF_DEPTH else None
-    return value if isinstance(value, str | int | float) else None
+    if name is not None:
+        return known.get(name[1])
+    return int(text) if re.fullmatch(r"\d{1,18}", text) else None

@@ -32,6 +32,25 @@ def read_range(path: Path, offset: int, dtype: np.dtype, count: int) -> np.ndarr
     return values
 
 
+def read_small(path: Path, limit: int) -> bytes:
+    """The whole file; CosyError where it is missing or larger than `limit` bytes."""
+    check_weight_file(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise CosyError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(content) > limit:
+        raise CosyError(f"{path} is larger than {limit >> 10} KiB, which no CosyVoice 3 release is: download it again.")
+    return content
+
+
+def brief(what: object, limit: int = 200) -> str:
+    """On one line, and cut where it is long: what a file says must not flood the sentence about it."""
+    text = "".join(char if char.isprintable() else "\ufffd" for char in " ".join(str(what).split()))
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
 def check_weight_file(path: Path) -> None:
     """CosyError unless the path is a regular file that holds data, not a Git LFS pointer."""
     if not path.is_file():

@@ -1,3 +1,6 @@
+import time
+from itertools import pairwise
+
 import pytest
 
 from cosy_jax.conversions.read_yaml import read_yaml
@@ -51,6 +54,67 @@ def test_references_are_resolved_where_they_name_numbers_or_text(tmp_path):
 def test_refuses_what_is_not_plain(tmp_path, text, reason):
     with pytest.raises(CosyError, match=reason):
         read(tmp_path, text)
+
+
+NESTED = "a: " + "[" * 500 + "]" * 500
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+LAUGHS = "a: &a [x, x]\n" + "".join(f"{y}: &{y} [*{x}, *{x}, *{x}]\n" for x, y in pairwise(LETTERS))
+MERGES = "a: &a {x: 1}\n" + "".join(f"{y}: &{y} {{<<: [*{x}, *{x}, *{x}], {y}: 1}}\n" for x, y in pairwise(LETTERS))
+
+
+HOSTILE = {
+    "an alias of itself": "a: &a [*a]",
+    "an alias within what it names": "a: &a {b: *a}",
+    "billion laughs": LAUGHS,
+    "billion merges": MERGES,
+    "deep lists": NESTED,
+    "deep mappings": NESTED.replace("[", "{x: ").replace("]", "}"),
+    "deep blocks": "\n".join("  " * level + "a:" for level in range(200)),
+    "deep dashes": "a:\n " + "- " * 200,
+    "no such day": "a: 2020-13-45",
+    "no such hour": "a: 2020-01-01 25:61:61",
+    "no time": "a: !!timestamp soon",
+    "no whole number": "a: !!int many",
+    "no number": "a: !!float much",
+    "no character": 'a: "\\UFFFFFFFF"',
+    "many digits": "a: " + "9" * 5000,
+    "many hexadecimal digits": "a: 0x" + "f" * 5000,
+    "a tag of Python's": "a: !!python/tuple [1]",
+    "a mapping as a key": "? {a: 1}\n: 2",
+    "an escape sequence": "a: \x1b[31m",
+    "a long key": "a: " + "x" * 2000 + ": b",
+    "a long error": "a: " + "[" * 3 + "\n- " * 3000,
+    "many values": "".join(f"a{index}: {index}\n" for index in range(6000)),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_bombs_and_impossible_values_are_one_short_sentence(tmp_path, text):
+    started = time.process_time()
+    with pytest.raises(CosyError, match=r"a\.yaml is not readable as YAML \(") as raised:
+        read(tmp_path, text)
+    assert len(str(raised.value)) < 400 + len(str(tmp_path)) and "\n" not in str(raised.value)
+    assert time.process_time() - started < 2
+
+
+def test_a_file_larger_than_settings_is_not_parsed(tmp_path):
+    with pytest.raises(CosyError, match=r"a\.yaml is larger than 256 KiB"):
+        read(tmp_path, "#\n" * 150_000)
+
+
+def test_anchors_of_a_sane_size_are_followed(tmp_path):
+    data = read(tmp_path, "a: &a {x: 1}\nb: *a\nc:\n    <<: *a\n    y: 2\n")
+    assert data == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": 2}}
+
+
+def test_bombs_of_references_stay_text(tmp_path):
+    """Each would be a number of 10^18 digits, or take as many steps."""
+    powers = "a: 9\n" + "".join(f"{y}: !ref {'*'.join([f'<{x}>'] * 8)}\n" for x, y in pairwise(LETTERS))
+    started = time.process_time()
+    data = read(tmp_path, f"{powers}many: !ref {'*'.join(['<a>'] * 200)}\nround: !ref <about>\nabout: !ref <round>\n")
+    assert data["b"] == 9**8 and data["d"] == "*".join(["<c>"] * 8)
+    assert data["many"].startswith("<a>*<a>") and (data["round"], data["about"]) == ("<about>", "<round>")
+    assert time.process_time() - started < 2
 
 
 def test_names_a_missing_file(tmp_path):
