@@ -9,7 +9,6 @@ from zipfile import ZipFile
 
 import pytest
 
-import cosy_jax.conversions
 from tests.reference import REPOSITORY
 
 SOURCES = {"cosy_jax": "cosy_jax", "conversions": "cosy_jax/conversions"}  # in the repository, installed
@@ -20,7 +19,8 @@ def wheel(tmp_path_factory):
     """Built without network, from a copy: setuptools would leave its files in the checkout, and find older ones."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in SOURCES:
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPOSITORY / name, folder / name, symlinks=True, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, folder)
     command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "--no-index"]
@@ -45,7 +45,7 @@ def test_every_module_is_installed(wheel):
     }
     with ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if name.endswith(".py")}
-    assert found == modules, "list every package in pyproject.toml, under [tool.setuptools]"
+    assert found == modules
 
 
 def test_types_are_installed(wheel):
@@ -63,6 +63,11 @@ def test_conversions_work_where_they_are_installed(wheel, tmp_path):
     assert Path(done.stdout.strip()) == tmp_path / "cosy_jax" / "conversions" / "convert.py", done.stderr
 
 
-def test_tests_run_the_conversions_of_this_checkout():
-    (folder,) = cosy_jax.conversions.__path__
-    assert Path(folder) == REPOSITORY / "conversions", "install this checkout: pip install --editable '.[dev]'"
+def test_a_checkout_in_the_working_folder_does_not_hide_what_is_installed(tmp_path):
+    """A clone is called cosy_jax too: Python run beside it would take that folder for the package."""
+    (tmp_path / "cosy_jax").mkdir()
+    code = "import cosy_jax, cosy_jax.conversions; print(cosy_jax.Request, cosy_jax.conversions.__path__[0])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert "Request" in done.stdout, done.stderr
+    folder = Path(done.stdout.split()[-1]).resolve()
+    assert folder == REPOSITORY / "conversions", "install this checkout: pip install --editable '.[dev]'"
