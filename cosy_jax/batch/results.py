@@ -7,9 +7,7 @@ process is killed, no file is incomplete under its name and no line is spoken tw
 what lacks its last step, told by the digest of the audio that the entry holds.
 """
 
-import fcntl
 import os
-import re
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -29,27 +27,26 @@ from cosy_jax.batch.entries import (
     read_entries,
     spoken_entry,
 )
+from cosy_jax.batch.hold import hold, results_files, results_path
 from cosy_jax.batch.ledger import Ledger, Standing
 from cosy_jax.batch.manifest import BadLine, Line
 from cosy_jax.batch.origin import file_digest
 from cosy_jax.errors import CosyError
 
-_NAME = re.compile(r"results(?:-\d+-of-(\d+))?\.jsonl")
-
 
 class Results:
     """An output folder that one process holds for a shard; `deliver` and `standing` may be called from any thread.
 
-    Opening it creates the folder where needed. CosyError where it cannot be written, another process holds it, or a
-    results file in it is not ours: then nothing in it is touched.
+    Opening it creates the folder where needed. CosyError where it cannot be written, another process holds it for the
+    shard or with another number of shards, or a results file in it is not ours: then nothing in it is touched.
     """
 
     def __init__(self, folder: str | Path, num_shards: int = 1, shard_index: int = 0) -> None:
         self.folder = Path(folder)
-        self.path = self.folder / _name(num_shards, shard_index)
+        self.path = results_path(self.folder, num_shards, shard_index)
         self.unrecorded = 0  # outcomes that found no room in the results file
         self._lock = threading.Lock()
-        self._file = _open_alone(self.path)
+        self._file = hold(self.path, num_shards)
         self._ledger = Ledger()
         try:
             self._take_over()
@@ -117,7 +114,7 @@ class Results:
     def _take_over(self) -> None:
         """Reads what earlier runs have written, all of it, and only then finishes what they left unfinished."""
         unnamed = []
-        for path in filter(is_results_file, self.folder.iterdir()):
+        for path, _ in results_files(self.folder):
             for entry in read_entries(path):
                 if "error" not in entry:
                     self._ledger.enter(entry)
@@ -137,30 +134,6 @@ class Results:
                 os.write(self._file, b"\n")
         except OSError as error:
             raise CosyError(f"Cannot write {self.path}: {error.strerror}.") from error
-
-
-def is_results_file(path: Path) -> bool:
-    """Whether a file has the name of a results file, of whichever shard."""
-    return _NAME.fullmatch(path.name) is not None
-
-
-def _name(num_shards: int, shard_index: int) -> str:
-    return "results.jsonl" if num_shards == 1 else f"results-{shard_index}-of-{num_shards}.jsonl"
-
-
-def _open_alone(path: Path) -> int:
-    """A descriptor to append to the file, which no other process has as long as it is open."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    except OSError as error:
-        raise CosyError(f"Cannot write {path}: {error.strerror}.") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(file)
-        raise CosyError(f"Another process writes {path}: wait for it, or name another folder.") from error
-    return file
 
 
 def _part(target: Path) -> Path:
