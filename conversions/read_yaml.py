@@ -99,8 +99,10 @@ def _check_size(text: str) -> None:
 
 def _top_level(data: dict[Any, Any]) -> dict[Any, Any]:
     """The top-level numbers and strings by name, references to them followed."""
-    known = {name: value for name, value in data.items() if isinstance(value, str | int | float)}
-    pending = {name: known.pop(name) for name, value in data.items() if isinstance(value, _Ref)}
+    pending = {name: value for name, value in data.items() if isinstance(value, _Ref)}
+    known = {
+        name: value for name, value in data.items() if isinstance(value, str | int | float) and name not in pending
+    }
     for _ in range(_MAX_ROUNDS):
         for name, text in pending.items():
             value = _evaluate(text, known)

@@ -8,6 +8,10 @@ import numpy as np
 
 from cosy_jax.errors import CosyError
 
+MAX_AXES = 8
+_LARGEST_AXIS = 2**32
+_LONGEST_NAME = 200
+
 
 @dataclass(frozen=True)
 class LazyTensor:
@@ -16,6 +20,16 @@ class LazyTensor:
     shape: tuple[int, ...]
     dtype: np.dtype
     read: Callable[[], np.ndarray]
+
+
+def check_tensor(path: Path, name: str, shape: tuple[int, ...]) -> None:
+    """CosyError for a name that cannot be shown and a shape that no network has."""
+    if not name.isprintable() or len(name) > _LONGEST_NAME:
+        raise CosyError(
+            f"{path} holds a tensor with an impossible name ({brief(name, 60)}): download or copy it again."
+        )
+    if len(shape) > MAX_AXES or not all(0 <= size < _LARGEST_AXIS for size in shape):
+        raise CosyError(f"{path} holds '{name}' in an impossible shape ({brief(shape)}): download it again.")
 
 
 def read_range(path: Path, offset: int, dtype: np.dtype, count: int) -> np.ndarray:

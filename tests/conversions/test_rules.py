@@ -7,6 +7,7 @@ from cosy_jax.checkpoint.reader import flat_shapes
 from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.conversions.mapping import Ignore, Rule, match_target, plan
 from cosy_jax.conversions.rules import STAGE_RULES
+from cosy_jax.conversions.source import LazyTensor
 from cosy_jax.conversions.transforms import CONV1D, CONV2D, IDENTITY, MATMUL, POINTWISE, WEIGHT_NORM
 from cosy_jax.errors import CosyError
 from tests.conversions.release import CONFIG, largest_error, lazy, random_params, released
@@ -108,6 +109,16 @@ def test_other_rotary_frequencies_are_refused():
     tensors[name] = tensors[name] * np.float32(1 + 1e-5)
     with pytest.raises(CosyError, match="are not the rotary frequencies of base 10000"):
         convert("flow", tensors)
+
+
+def test_what_is_only_checked_is_not_read_at_any_size():
+    def read():
+        raise AssertionError("read")
+
+    tensors = lazy(released("flow", random_params("flow")))
+    tensors["decoder.estimator.rotary_embed.inv_freq"] = LazyTensor((2**30,), np.dtype(np.float32), read)
+    with pytest.raises(CosyError, match=r"inv_freq' has shape \(1073741824,\)"):
+        plan(Path("flow.pt"), tensors, STAGE_RULES["flow"].rules, flat_shapes(expected_shapes("flow", CONFIG)))
 
 
 @pytest.mark.parametrize(
