@@ -178,20 +178,3 @@ class ModelConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dict, ready for JSON."""
         return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "ModelConfig":
-        """Inverse of `to_dict`; TypeError for an unknown field, so that an old reader never ignores a new one."""
-        parts = {f.name: f.type for f in dataclasses.fields(cls)}
-        kwargs = {name: _build(parts[name], value) if name in parts else value for name, value in data.items()}
-        return cls(**kwargs)
-
-
-def _build(kind: Any, value: Any) -> Any:
-    if not dataclasses.is_dataclass(kind):
-        return value
-    return kind(**{name: _tuples(item) for name, item in value.items()})  # type: ignore[operator]
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value

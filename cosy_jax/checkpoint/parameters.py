@@ -4,8 +4,8 @@ import threading
 from collections import defaultdict
 from pathlib import Path
 
-from cosy_jax.checkpoint.reader import load_params
-from cosy_jax.checkpoint.stages import expected_shapes
+from cosy_jax.checkpoint.reader import load_params, read_header, stage_path
+from cosy_jax.checkpoint.stages import check_layers, expected_shapes
 from cosy_jax.config import ModelConfig
 from cosy_jax.nn.devices import Devices
 from cosy_jax.nn.precision import FLOAT32, Precision
@@ -43,5 +43,7 @@ class Parameters:
     def _read(self, stage: str) -> dict:
         name = self._llm if stage == "llm" else stage
         precision = self._precision if stage in _ROUNDED else FLOAT32
+        path = stage_path(self._folder, name)
+        check_layers(name, path, read_header(path), self._config)
         params = load_params(self._folder, name, precision, expected=expected_shapes(name, self._config))
         return self._devices.params(params)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from cosy_jax.checkpoint.finite import all_finite
+from cosy_jax.checkpoint.validate import FileRecord, check_model, check_records
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.nn.int8 import quantise
@@ -32,6 +35,7 @@ STAGES = (*LLM_STAGES, "flow", "vocoder", *ENCODER_STAGES)
 _EARLIER_NAMES = {"vocoder": "hift"}  # of the files of format version 1
 _HALF_STAGES = frozenset({*LLM_STAGES, "flow"})
 _LISTED = 10
+_LARGEST_CONFIG = 2**20  # bytes of config.json, which has some thousands
 
 DTYPES = {
     "F64": np.dtype(np.float64),
@@ -60,17 +64,19 @@ class StoredTensor(NamedTuple):
 
 
 def read_header(path: Path) -> dict[str, StoredTensor]:
-    """What a safetensors file holds, by key; CosyError for a missing, truncated or foreign file."""
+    """What a safetensors file holds, by key; CosyError for a missing, unreadable, truncated or foreign file."""
     if not path.is_file():
         raise CosyError(f"{path} is missing: convert the model again.")
     try:
-        with safe_open(path, framework="numpy"):  # checks the header and that the offsets fill the file
-            pass
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
+            with safe_open(path, framework="numpy"):  # checks the header and that the offsets fill the file
+                pass
             header = json.loads(file.read(size))
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise CosyError(f"{path} is truncated or not a safetensors file: copy or convert it again.") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
     header.pop("__metadata__", None)
     unknown = sorted({entry["dtype"] for entry in header.values()} - DTYPES.keys())
     if unknown:
@@ -79,6 +85,11 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         name: StoredTensor(tuple(entry["shape"]), DTYPES[entry["dtype"]], 8 + size + entry["data_offsets"][0])
         for name, entry in header.items()
     }
+
+
+def unreadable(path: Path, error: OSError) -> CosyError:
+    """What to raise for a file that is there and cannot be read, such as for want of permission."""
+    return CosyError(f"Cannot read {path}: {(error.strerror or str(error)).rstrip('.')}.")
 
 
 def storage_dtype(stage: str, shape: Shape, precision: Precision) -> np.dtype:
@@ -113,33 +124,53 @@ def list_some(title: str, items: list[str]) -> str:
     return f"  {title}: {'; '.join(items[:_LISTED])}{rest}"
 
 
+@dataclass(frozen=True)
+class Manifest:
+    """A folder's config.json: `model` as it stands there, unchecked; what is recorded of the folder's `files`, and of
+    the `sources` that they were converted from, by name."""
+
+    path: Path
+    format_version: int
+    dtype: Any
+    model: Any
+    files: Mapping[str, FileRecord]
+    sources: Mapping[str, FileRecord]
+
+
 def load_config(folder: Path) -> ModelConfig:
-    """The sizes and settings of a converted model; CosyError where the folder is none, or a newer one."""
-    path, content = _read_manifest(folder)
-    try:
-        return ModelConfig.from_dict(content["model"])
-    except (KeyError, TypeError) as error:
-        raise CosyError(f"{path} lacks or adds a setting ({error}): convert the model again.") from error
+    """The sizes and settings of a converted model; CosyError where the folder is none, or a newer one, and for
+    settings that no model can have."""
+    manifest = read_manifest(folder)
+    return check_model(manifest.model, manifest.path)
 
 
-def _read_manifest(folder: Path) -> tuple[Path, dict[str, Any]]:
+def read_manifest(folder: Path) -> Manifest:
+    """The config.json of a converted folder; CosyError where there is none that this program can read."""
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise CosyError(f"{folder} is not a converted model (no config.json): convert it first.")
+    foreign = CosyError(f"{path} is not the config.json of a converted model: convert the model again.")
     try:
+        if path.stat().st_size > _LARGEST_CONFIG:
+            raise foreign
         content = json.loads(path.read_text(encoding="utf-8"))
-        version = content["format_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CosyError(f"{path} is not the config.json of a converted model: convert the model again.") from error
+        version, model = content["format_version"], content["model"]
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise foreign from error
+    if type(version) is not int:
+        raise foreign
     if version not in (1, FORMAT_VERSION):
         raise CosyError(f"{path} has format version {version}, this program reads {FORMAT_VERSION}: update or convert.")
-    return path, content
+    files, sources = (check_records(content.get(key, {}), path) for key in ("files", "sources"))
+    return Manifest(path, version, content.get("dtype"), model, files, sources)
 
 
 def describe(folder: Path) -> dict[str, Any]:
     """What a converted folder holds, for people: format version, storage type, language models, and for each stage its
     file, parameter count and bytes. Reads headers only."""
-    _, manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     stages = {}
     for stage in STAGES:
         path = stage_path(folder, stage)
@@ -147,8 +178,8 @@ def describe(folder: Path) -> dict[str, Any]:
             count = sum(math.prod(stored.shape) for stored in read_header(path).values())
             stages[stage] = {"file": path.name, "parameters": count, "bytes": path.stat().st_size}
     return {
-        "format_version": manifest["format_version"],
-        "dtype": manifest.get("dtype"),
+        "format_version": manifest.format_version,
+        "dtype": manifest.dtype,
         "llm_variants": [stage for stage in LLM_STAGES if stage in stages],
         "stages": stages,
         "parameters": sum(entry["parameters"] for entry in stages.values()),
@@ -172,13 +203,19 @@ def encoders_digest(folder: Path) -> str:
 def file_digest(folder: Path, stage: str) -> str:
     """SHA-256 of a stage's file, as config.json records it; folders of before that was done are read for it."""
     path = stage_path(folder, stage)
-    recorded = _read_manifest(folder)[1].get("files", {}).get(path.name)
-    if recorded is not None:
-        return str(recorded["sha256"])
+    recorded = read_manifest(folder).files.get(path.name)
+    return recorded.sha256 if recorded is not None else read_digest(path)
+
+
+def read_digest(path: Path) -> str:
+    """SHA-256 of a file's content; CosyError where it cannot be read."""
     if not path.is_file():
         raise CosyError(f"{path} is missing: convert the model again.")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def select_llm(folder: Path, choice: str = "auto") -> str:
@@ -199,8 +236,8 @@ def load_params(folder: Path, stage: str, precision: Precision = FLOAT32, expect
 
     `storage_dtype` says what becomes bfloat16 under which `precision`; under `INT8` the language model's kernels are
     quantised. `expected` is a pytree of shapes, such as
-    `stages.expected_shapes`; the file must hold those parameters in those shapes and no others, else CosyError. One
-    tensor at a time is in memory beside those already loaded.
+    `stages.expected_shapes`; the file must hold those parameters in those shapes and no others, else CosyError, as for
+    a value that is not finite. One tensor at a time is in memory beside those already loaded.
     """
     path = stage_path(folder, stage)
     header = read_header(path)
@@ -212,11 +249,12 @@ def load_params(folder: Path, stage: str, precision: Precision = FLOAT32, expect
         inner = params
         for parent in parents:
             inner = inner.setdefault(parent, {})
-        values = _read_tensor(path, stored)
         if precision.int8_llm and stage in LLM_STAGES and leaf == "kernel":
+            values = _read_tensor(path, name, stored, np.dtype(np.float32))
             inner[leaf], inner["kernel_scale"] = map(jax.device_put, quantise(values))
         else:
-            inner[leaf] = jax.device_put(values.astype(storage_dtype(stage, stored.shape, precision), copy=False))
+            dtype = storage_dtype(stage, stored.shape, precision)
+            inner[leaf] = jax.device_put(_read_tensor(path, name, stored, dtype))
     return params
 
 
@@ -232,9 +270,19 @@ def _check_shapes(path: Path, header: Mapping[str, StoredTensor], expected: Any)
         raise CosyError("\n".join([f"{path} does not fit the model: convert it again.", *lines]))
 
 
-def _read_tensor(path: Path, stored: StoredTensor) -> np.ndarray:
+def _read_tensor(path: Path, name: str, stored: StoredTensor, dtype: np.dtype) -> np.ndarray:
+    """One tensor, of floats, in another type; CosyError where a value is not finite, or no longer is in that type."""
     count = math.prod(stored.shape)
-    values = np.fromfile(path, dtype=stored.dtype, count=count, offset=stored.offset)
+    if not jax.dtypes.issubdtype(stored.dtype, np.floating):
+        raise CosyError(f"{path} holds {stored.dtype} values in {name}, not floats: convert the model again.")
+    try:
+        values = np.fromfile(path, dtype=stored.dtype, count=count, offset=stored.offset)
+    except OSError as error:
+        raise unreadable(path, error) from error
     if values.size != count:
         raise CosyError(f"{path} is truncated: copy or convert it again.")
+    with np.errstate(over="ignore"):
+        values = values.astype(dtype, copy=False)  # which may be too large for it
+    if not all_finite(values):
+        raise CosyError(f"{path} holds NaN or infinite values in {name}: copy or convert it again.")
     return values.reshape(stored.shape)

@@ -3,7 +3,9 @@
 Loading and random initialisation both ask here what a stage consists of.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +13,7 @@ import jax.numpy as jnp
 
 from cosy_jax.checkpoint.reader import LLM_STAGES
 from cosy_jax.config import ModelConfig
+from cosy_jax.errors import CosyError
 from cosy_jax.flow.cfm import Flow, FlowInputs
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.speech_lm import SpeechLM
@@ -66,3 +69,34 @@ def expected_shapes(stage: str, config: ModelConfig) -> dict:
     """The stage's parameters as a nested dict of `jax.ShapeDtypeStruct`; nothing is computed."""
     with jax.enable_x64(True):
         return jax.eval_shape(lambda key: _INITS[stage](config, key), jax.random.key(0))["params"]
+
+
+def check_layers(stage: str, path: Path, names: Iterable[str], config: ModelConfig) -> None:
+    """CosyError unless the parameters `names` of the file `path` have as many layers as the configuration says.
+
+    What `expected_shapes` compares as well, but it traces every layer there should be, and each takes a quarter of a
+    second.
+    """
+    found = {part for name in names for part in name.split("/")}
+    for setting, prefix, count in _layers(stage, config):
+        layers = sum(re.fullmatch(rf"{prefix}\d+", part) is not None for part in found)
+        if layers != count:
+            raise CosyError(
+                f"{path} has {layers} layers {prefix}N, the setting {setting} in config.json says {count}: convert the "
+                "model again."
+            )
+
+
+def _layers(stage: str, config: ModelConfig) -> Iterable[tuple[str, str, int]]:
+    """The settings that count a stage's layers, what the layers' names begin with, and how many there should be."""
+    if stage in LLM_STAGES:
+        yield "llm.num_layers", "layers_", config.llm.num_layers
+    elif stage == "flow":
+        yield "flow.depth", "blocks_", config.flow.depth
+    elif stage == "vocoder":
+        yield "vocoder.upsample_rates", "ups_", len(config.vocoder.upsample_rates)
+    elif stage == "speech_tokenizer":
+        yield "speech_tokenizer.num_blocks", "blocks_", config.speech_tokenizer.num_blocks
+    elif stage == "speaker_encoder":
+        for block, layers in enumerate(config.speaker_encoder.block_layers, 1):
+            yield "speaker_encoder.block_layers", f"block{block}_", layers

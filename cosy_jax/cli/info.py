@@ -11,12 +11,14 @@ from cosy_jax.cli.common import add_command, console
 def add_parser(commands: Any) -> None:
     parser = add_command(commands, "info", "tell what a folder of weights holds", "cosy-jax info weights/tiny", run)
     parser.add_argument("weights", metavar="DIR", help="a folder that `cosy-jax convert` wrote")
+    parser.add_argument("--verify", action="store_true", help="read every file and compare it with its digest")
 
 
 def run(args: argparse.Namespace) -> int:
-    from cosy_jax.checkpoint.reader import describe, load_config
+    from cosy_jax.checkpoint.integrity import check_complete, load_tokenizer, open_folder, verify_digests
+    from cosy_jax.checkpoint.reader import describe
 
-    found, config = describe(args.weights), load_config(args.weights)
+    found, config = describe(args.weights), open_folder(args.weights)
     table = Table("stage", "file", "parameters", "MB", box=None)
     for stage, entry in found["stages"].items():
         table.add_row(stage, entry["file"], f"{entry['parameters']:,}", f"{entry['bytes'] / 1e6:.1f}")
@@ -26,4 +28,8 @@ def run(args: argparse.Namespace) -> int:
     console.print(f"stored as {found['dtype']}, format version {found['format_version']}")
     console.print(f"language models: {', '.join(found['llm_variants'])}")
     console.print(f"language model: {llm.num_layers} layers of {llm.hidden_size}; flow: {flow.depth} of {flow.dim}")
+    check_complete(args.weights)
+    load_tokenizer(args.weights, config)
+    if args.verify:
+        console.print(f"unchanged since the conversion: {', '.join(verify_digests(args.weights))}", soft_wrap=True)
     return 0

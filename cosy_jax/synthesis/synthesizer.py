@@ -13,6 +13,7 @@ from cosy_jax.audio.join import join_audio
 from cosy_jax.audio.read import Waveform
 from cosy_jax.audio.speed import change_speed, check_speed
 from cosy_jax.checkpoint import reader
+from cosy_jax.checkpoint.integrity import load_tokenizer, open_folder
 from cosy_jax.checkpoint.parameters import Parameters
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
@@ -41,7 +42,6 @@ from cosy_jax.synthesis.voice_conversion import source_pieces
 from cosy_jax.synthesis.voices import default_folder, load_voice
 from cosy_jax.text.special_tokens import END_OF_PROMPT
 from cosy_jax.text.split import segment_text
-from cosy_jax.text.tokenizer import TextTokenizer
 from cosy_jax.vocoder.vocode import vocode
 
 T = TypeVar("T")
@@ -65,9 +65,9 @@ class Synthesizer:
         """`llm` is "auto" (RL weights where there are any), "rl" or "base"; `voices` the folder of saved voices, None
         for the user's own. CosyError where the folder of weights lacks something."""
         self.weights = Path(weights)
-        self.config: ModelConfig = reader.load_config(self.weights)
+        self.config: ModelConfig = open_folder(self.weights)
         self.llm = reader.select_llm(self.weights, llm)
-        self.tokenizer = TextTokenizer.load(self.weights / "tokenizer")
+        self.tokenizer = load_tokenizer(self.weights, self.config)
         self.precision, self.devices = precision, devices
         self.voices = Path(voices or default_folder())
         self._params = Parameters(self.weights, self.config, self.llm, precision, devices)

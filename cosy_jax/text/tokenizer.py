@@ -14,6 +14,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from cosy_jax.errors import CosyError
 from cosy_jax.text.special_tokens import END_OF_PROMPT, EXTRA_TOKENS
 
+TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
+
 # Qwen2's word pattern: contractions, letters with one leading sign, single digits, punctuation, line ends, spaces.
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -31,7 +33,7 @@ class TextTokenizer:
         """Reads vocab.json, merges.txt and tokenizer_config.json (the released CosyVoice-BlankEN folder holds them).
 
         Raises:
-            CosyError: a file is missing or damaged, or the special tokens' ids do not fit the vocabulary.
+            CosyError: a file is missing, unreadable or damaged, or the three do not fit each other.
         """
         folder = Path(folder)
         tokenizer = Tokenizer(_load_bpe(folder))
@@ -58,6 +60,11 @@ class TextTokenizer:
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
 
     @property
+    def largest_id(self) -> int:
+        """The largest id that a text can have."""
+        return max(self._tokenizer.get_vocab(with_added_tokens=True).values())
+
+    @property
     def end_of_prompt_id(self) -> int:
         """Id of `<|endofprompt|>` (151646 in the released vocabulary)."""
         (index,) = self.encode(END_OF_PROMPT)
@@ -67,12 +74,27 @@ class TextTokenizer:
 def _load_bpe(folder: Path) -> models.BPE:
     vocab, merges = (_existing(folder / name) for name in ("vocab.json", "merges.txt"))
     try:
-        return models.BPE.from_file(str(vocab), str(merges))
+        bpe = models.BPE.from_file(str(vocab), str(merges))
     except Exception as error:  # the library raises plain Exception, whatever is wrong
         raise CosyError(
             f"The tokenizer files vocab.json and merges.txt in {folder} cannot be read ({error}): copy them again "
             "from the model's CosyVoice-BlankEN folder."
         ) from error
+    _check_merges(bpe, merges)
+    return bpe
+
+
+def _check_merges(bpe: models.BPE, path: Path) -> None:
+    """CosyError where merges are missing: each entry of a byte-level vocabulary but the bytes themselves is made by
+    one, and without it a text falls apart into other ids, which are no less valid."""
+    made = sum(len(entry) > 1 for entry in Tokenizer(bpe).get_vocab())
+    with path.open("rb") as file:
+        merges = sum(1 for line in file if line.strip() and not line.startswith(b"#version"))
+    if merges < made:
+        raise CosyError(
+            f"{path} has {merges} of the {made} merges that vocab.json needs: it is truncated, copy it again from the "
+            "model's CosyVoice-BlankEN folder."
+        )
 
 
 def _add_declared_tokens(tokenizer: Tokenizer, path: Path) -> None:
@@ -92,7 +114,9 @@ def _declared_tokens(path: Path) -> dict[int, str]:
         config: dict[str, Any] = json.loads(_existing(path).read_text(encoding="utf-8"))
         entries = config["added_tokens_decoder"]
         return {index: entries[str(index)]["content"] for index in sorted(map(int, entries))}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise CosyError(f"Cannot read {path}: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CosyError(
             f"{path} has no readable added_tokens_decoder ({error}): copy the file again from the model folder."
         ) from error

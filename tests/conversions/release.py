@@ -13,6 +13,7 @@ from cosy_jax.config import (
     FlowConfig,
     LLMConfig,
     ModelConfig,
+    PromptMelConfig,
     SpeakerEncoderConfig,
     SpeechTokenizerConfig,
     VocoderConfig,
@@ -41,6 +42,7 @@ CONFIG = ModelConfig(
     speaker_encoder=SpeakerEncoderConfig(
         feature_bands=16, head_channels=4, init_channels=8, growth=4, bottleneck_channels=6, block_layers=(2, 1, 1)
     ),
+    prompt_mel=PromptMelConfig(mel_bands=6),
 )
 
 

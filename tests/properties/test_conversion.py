@@ -14,6 +14,7 @@ from cosy_jax.config import (
     FlowConfig,
     LLMConfig,
     ModelConfig,
+    PromptMelConfig,
     SpeakerEncoderConfig,
     SpeechTokenizerConfig,
     VocoderConfig,
@@ -64,6 +65,7 @@ def configs(draw):
             bottleneck_channels=some(1, 3, 2),
             block_layers=(some(1, 3), some(1, 2), some(1, 2)),
         ),
+        prompt_mel=PromptMelConfig(mel_bands=mel_bands),
     )
 
 

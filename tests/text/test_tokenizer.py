@@ -1,3 +1,4 @@
+import itertools
 import json
 import shutil
 import unicodedata
@@ -97,7 +98,10 @@ def test_missing_file(folder, name):
         ("vocab.json", b"\xff\xfe"),
         ("merges.txt", b"#version: 0.2\nno such pair here\n"),
         ("merges.txt", b"#version: 0.2\n\xff \xfe\n"),
+        ("merges.txt", b""),
+        ("merges.txt", b"#version: 0.2\n"),
         ("tokenizer_config.json", b"{"),
+        ("tokenizer_config.json", b"[" * 100000),
         ("tokenizer_config.json", b"[]"),
         ("tokenizer_config.json", b'{"added_tokens_decoder": {"x": {"content": "y"}}}'),
         ("tokenizer_config.json", b'{"added_tokens_decoder": {"678": {}}}'),
@@ -106,6 +110,15 @@ def test_missing_file(folder, name):
 def test_damaged_file(folder, name, content):
     (folder / name).write_bytes(content)
     with pytest.raises(CosyError, match=name):
+        TextTokenizer.load(folder)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_truncated_merges(folder, share):
+    """Any beginning of merges.txt is valid by itself, and every text then has other ids."""
+    content = (DATA / "merges.txt").read_bytes()
+    (folder / "merges.txt").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CosyError, match=r"merges\.txt"):
         TextTokenizer.load(folder)
 
 
@@ -120,7 +133,15 @@ def test_special_tokens_of_another_vocabulary(folder):
 def test_released_vocabulary_size_gives_the_published_ids(folder):
     """Only the count of entries matters for the special ids: Qwen2's vocab.json has 151643."""
     vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-    vocab |= {f"filler{index}": index for index in range(len(vocab), 151643)}
+    symbols = [entry for entry in vocab if len(entry) == 1]
+    with (folder / "merges.txt").open("a", encoding="utf-8") as merges:
+        for first, second, third in itertools.product(symbols, repeat=3):
+            for left, right in ((first, second), (first + second, third)):
+                if left + right not in vocab and len(vocab) < 151643:
+                    vocab[left + right] = len(vocab)
+                    merges.write(f"{left} {right}\n")
+            if len(vocab) == 151643:
+                break
     (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
     path = folder / "tokenizer_config.json"
     declared = path.read_text()
