@@ -8,6 +8,7 @@ import pytest
 
 from cosy_jax.cli import main
 from cosy_jax.config import ModelConfig
+from cosy_jax.conversions.output import file_record
 from cosy_jax.prompt.encode import Prompt
 from cosy_jax.synthesis.voice import Voice
 from cosy_jax.synthesis.voices import save_voice
@@ -127,12 +128,13 @@ def test_weights_that_have_changed(folder, capsys, stage):
 
 def test_another_tokenizer_and_other_settings_are_other_weights(folder, capsys):
     capsys.readouterr()
-    merges = folder / "weights/tokenizer/tokenizer_config.json"
-    merges.write_text(merges.read_text() + "\n")
+    tokenizer, path = folder / "weights/tokenizer/tokenizer_config.json", folder / "weights/config.json"
+    tokenizer.write_text(tokenizer.read_text() + "\n")
+    config = json.loads(path.read_text())
+    config["files"]["tokenizer/tokenizer_config.json"] = file_record(tokenizer)
+    path.write_text(json.dumps(config))
     assert run(folder) == 0
     assert counted(capsys)[1] == "2 because the weights changed"
-    path = folder / "weights/config.json"
-    config = json.loads(path.read_text())
     config["model"]["sampling"]["top_k"] = 10
     path.write_text(json.dumps(config))
     assert run(folder) == 0
