@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cosy_jax.audio.write import check_suffix
+from cosy_jax.batch.escape import escaped
 from cosy_jax.batch.lines import bounded_lines
 from cosy_jax.batch.manifest import UNWRITABLE, BadLine, Line, leaves_folder
 from cosy_jax.batch.origin import Origin
@@ -68,8 +69,7 @@ def failed_entry(line: Line | BadLine, error: str) -> dict[str, Any]:
 
 def encoded(entry: dict[str, Any]) -> bytes:
     """An entry as it stands in the file."""
-    # Names of files may hold bytes that are no characters; they become escapes, which JSON reads.
-    return json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    return escaped(json.dumps(entry, ensure_ascii=False)).encode() + b"\n"
 
 
 def read_entries(path: Path) -> Iterator[dict[str, Any]]:

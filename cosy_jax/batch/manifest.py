@@ -11,20 +11,29 @@ seed, speed  0 and 1 where they are not given
 wav          where the speech goes in the output folder, .wav or .flac; KEY.wav where it is not given
 
 A field that is null counts as not given. Blank lines are skipped.
+
+Names have to differ in more than the case of letters and how accents are encoded: there are file systems on which such
+files are one.
+
+A manifest may also be plain text, one text a line, all in one voice; the keys are then the lines' numbers.
 """
 
 import json
 import math
+import os
 import re
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cosy_jax.audio.write import check_suffix
 from cosy_jax.batch.key_set import KeySet
+from cosy_jax.batch.lines import bounded_lines
 from cosy_jax.batch.origin import Origin
 from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.request import Request
@@ -36,6 +45,15 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "speed": ((int, float), "a number"),
 }
 _NAMES = {"recording": "prompt_wav", "transcript": "prompt_text"}  # of a request's fields, where they differ
+_LONGEST_LINE = 2**20  # bytes
+_LONGEST_NAME = 4096  # characters of a key, a path or another name
+_SHOWN = 40  # characters of a field that is not known
+_LONGEST_PART = 249  # bytes of a file's name: 255 less those of the hidden one that it has while it is written
+_MOST_SHARDS = 10**6
+_DIGITS = 6  # of the keys of plain text; more lines have longer ones
+# Behind the name of what is.
+_USED = "is used before, whatever the case of its letters and the encoding of its accents: give each line its own."
+_PROSE = frozenset({"text", "prompt_text", "instruct"})  # fields that may be as long as a line
 UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL and lone surrogates: neither file names nor UTF-8 have them
 
 
@@ -59,17 +77,29 @@ class BadLine:
     error: str  # one sentence
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How lines become requests."""
+
+    folder: Path | None = None  # that relative recordings count from; None: the manifest's own
+    frontend: FrontendOptions | None = None  # how texts are normalised and split
+    # For plain text: the fields of each line's `Request` beside text and front end. None: lines are JSON.
+    plain: Mapping[str, Any] | None = None
+
+
 def read_manifest(
-    path: str | Path, num_shards: int = 1, shard_index: int = 0, frontend: FrontendOptions | None = None
+    path: str | Path, num_shards: int = 1, shard_index: int = 0, reading: Reading | None = None
 ) -> Iterator[Line | BadLine]:
-    """The lines of a shard, read as they are asked for; `frontend` says how their texts are normalised and split.
+    """The lines of a shard, read as they are asked for.
 
     Of the lines that are not blank, shard s takes number s, s + num_shards, ..., counted from 0. A key or a wav that an
-    earlier line has, of whichever shard, makes a bad line. CosyError for a shard that cannot be, at the call, and for a
-    file that cannot be read, at the first line.
+    earlier line has, of whichever shard, makes a bad line, and so does a line of more than 1 MB. CosyError for a shard
+    that cannot be, at the call, and for a file that cannot be read, at the first line.
     """
     check_shard(num_shards, shard_index)
-    return islice(_unique(_parsed(Path(path), frontend)), shard_index, None, num_shards)
+    path, reading = Path(path), reading or Reading()
+    reading = replace(reading, folder=reading.folder or path.parent)
+    return islice(_unique(_parsed(path, reading)), shard_index, None, num_shards)
 
 
 def count_lines(path: str | Path, num_shards: int = 1, shard_index: int = 0) -> int:
@@ -80,17 +110,20 @@ def count_lines(path: str | Path, num_shards: int = 1, shard_index: int = 0) -> 
 
 def check_shard(num_shards: int, shard_index: int) -> None:
     """CosyError unless there is such a shard."""
+    if num_shards > _MOST_SHARDS:
+        raise CosyError(f"A manifest cannot be split into {num_shards} shards: make at most {_MOST_SHARDS}.")
     if not 0 <= shard_index < num_shards:
         raise CosyError(
             f"There is no shard {shard_index} of {num_shards}: number N shards, at least one, from 0 to N - 1."
         )
 
 
-def _written(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, each with its number."""
+def _written(path: Path) -> Iterator[tuple[int, bytes | None]]:
+    """The lines that are not blank, each with its number; None in place of one that is too long."""
     try:
         with path.open("rb") as file:
-            yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
+            lines = enumerate(bounded_lines(file, _LONGEST_LINE), 1)
+            yield from ((number, line) for number, line in lines if line is None or line.strip())
     except OSError as error:
         raise CosyError(f"Cannot read the manifest {path}: {error.strerror}.") from error
 
@@ -98,73 +131,112 @@ def _written(path: Path) -> Iterator[tuple[int, bytes]]:
 def _unique(lines: Iterable[Line | BadLine]) -> Iterator[Line | BadLine]:
     with closing(KeySet()) as keys, closing(KeySet()) as wavs:
         for line in lines:
-            if line.key is not None and not keys.add(line.key):
-                yield BadLine(line.number, line.key, f"The key {line.key!r} is used before: give each line its own.")
-            elif isinstance(line, Line) and not wavs.add(line.wav):
-                yield BadLine(line.number, line.key, f"The wav {line.wav!r} is used before: give each line its own.")
+            if line.key is not None and not keys.add(_folded(line.key)):
+                yield BadLine(line.number, line.key, f"The key {line.key!r} {_USED}")
+            elif isinstance(line, Line) and not wavs.add(_folded(line.wav)):
+                yield BadLine(line.number, line.key, f"The wav {line.wav!r} {_USED}")
             else:
                 yield line
 
 
-def _parsed(path: Path, frontend: FrontendOptions | None) -> Iterator[Line | BadLine]:
+def _folded(name: str) -> str:
+    """What is the same for names that are one on some file system: Unicode's canonical caseless form."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+
+
+def _parsed(path: Path, reading: Reading) -> Iterator[Line | BadLine]:
     for number, written in _written(path):
         fields: dict[str, Any] = {}
         try:
-            fields = _fields(written)
+            text = _decoded(written)
+            if reading.plain is not None:
+                yield _plain_line(number, text.strip(), reading)
+                continue
+            pairs = _pairs(text)
+            fields = {name: value for name, value in pairs if value is not None}
+            _check_once(pairs)
             _check_fields(fields)
-            yield _line(number, fields, path.parent, frontend)
+            yield _line(number, fields, reading)
         except CosyError as error:
             yield BadLine(number, _readable_key(fields), error.naming(_name))
 
 
 def _readable_key(fields: dict[str, Any]) -> str | None:
     key = fields.get("key")
-    return key if isinstance(key, str) and not UNWRITABLE.search(key) else None
+    if not isinstance(key, str) or len(key) > _LONGEST_NAME or UNWRITABLE.search(key):
+        return None
+    return key
 
 
 def _name(field: str) -> str:
     return _NAMES.get(field, field)
 
 
-def _fields(written: bytes) -> dict[str, Any]:
+def _decoded(written: bytes | None) -> str:
+    if written is None:
+        raise CosyError(f"The line has more than {_LONGEST_LINE} bytes: split the text.")
     try:
-        found = json.loads(written.decode("utf-8-sig"))
+        return written.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CosyError("The line is not UTF-8: save the manifest in that encoding.") from error
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object as it was written, a name twice where it is there twice."""
+
+
+def _pairs(text: str) -> _Pairs:
+    try:
+        found = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:
         raise CosyError(f"The line is not JSON ({error}): write one object a line.") from error
-    if not isinstance(found, dict):
+    if not isinstance(found, _Pairs):
         raise CosyError("The line is no JSON object: write {...} with key and text.")
-    return {name: value for name, value in found.items() if value is not None}
+    return found
+
+
+def _check_once(pairs: _Pairs) -> None:
+    for name, count in Counter(name for name, _ in pairs).items():
+        if count > 1:
+            raise CosyError(f"The field {name[:_SHOWN]!r} is given {count} times: give it once.")
 
 
 def _check_fields(fields: dict[str, Any]) -> None:
-    """CosyError for unknown fields, missing ones, and values of another type."""
+    """CosyError for unknown fields, missing ones, and values of another type or too long."""
     for name, value in fields.items():
         if name not in _KINDS:
-            raise CosyError(f"Unknown field {name!r}: the fields are {', '.join(_KINDS)}.")
+            raise CosyError(f"Unknown field {name[:_SHOWN]!r}: the fields are {', '.join(_KINDS)}.")
         types, kind = _KINDS[name]
         if type(value) not in types:
             raise CosyError(f"The field {name} is not {kind}: write it as {kind}.")
         if isinstance(value, str) and UNWRITABLE.search(value):
             raise CosyError(f"The field {name} holds a NUL or half a character: leave it out.")
+        if isinstance(value, str) and len(value) > _LONGEST_NAME and name not in _PROSE:
+            raise CosyError(f"The field {name} has more than {_LONGEST_NAME} characters: give a shorter one.")
     for name in ("key", "text"):
         if not fields.get(name, "").strip():
             raise CosyError(f"The field {name} is missing or empty: every line needs it.")
 
 
-def _line(number: int, fields: dict[str, Any], folder: Path, frontend: FrontendOptions | None) -> Line:
+def _plain_line(number: int, text: str, reading: Reading) -> Line:
+    if UNWRITABLE.search(text):
+        raise CosyError("The line holds a NUL: leave it out.")
+    key = f"{number:0{_DIGITS}d}"
+    return Line(number, key, Request(text, frontend=reading.frontend, **(reading.plain or {})), f"{key}.wav")
+
+
+def _line(number: int, fields: dict[str, Any], reading: Reading) -> Line:
     recording = fields.get("prompt_wav")
     request = Request(
         fields["text"],
         voice=fields.get("voice") or None,
-        recording=folder / recording if recording else None,
+        recording=(reading.folder or Path()) / recording if recording else None,
         transcript=fields.get("prompt_text") or None,
         mode=fields.get("mode") or None,
         instruct=fields.get("instruct"),
         seed=fields.get("seed", 0),
         speed=_speed(fields.get("speed", 1.0)),
-        frontend=frontend,
+        frontend=reading.frontend,
     )
     return Line(number, fields["key"], request, _wav(fields))
 
@@ -188,5 +260,7 @@ def _wav(fields: dict[str, Any]) -> str:
     if leaves_folder(path):
         remedy = "name a file inside it" if "wav" in fields else "name one inside it in the field wav"
         raise CosyError(f"The file {str(path)!r} leaves the output folder: {remedy}.")
+    if any(len(os.fsencode(part)) > _LONGEST_PART for part in path.parts):
+        raise CosyError(f"A file's name has more than {_LONGEST_PART} bytes: name a shorter one in the field wav.")
     check_suffix(str(path))
     return str(path)

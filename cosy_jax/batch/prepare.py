@@ -58,6 +58,8 @@ class VoiceCache:
             return self._synthesizer.find_voice(request.voice, request.recording)
         except CosyError as error:
             return _Unavailable(str(error))
+        except OSError as error:  # such as a name that no file system takes
+            return _Unavailable(f"Cannot read {error.filename}: {error.strerror}.")
 
 
 def prepare(

@@ -146,7 +146,7 @@ def _write_part(target: Path, samples: np.ndarray, sample_rate: int) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CosyError(f"Cannot create the folder {target.parent}: {error.strerror}.") from error
-    if target.is_dir():
+    if os.path.isdir(target):
         raise CosyError(f"{target} is a folder: name a file.")
     with audio_file(_part(target), target, sample_rate) as file:
         file.write(samples)
@@ -170,5 +170,5 @@ def _finish(target: Path) -> None:
     try:
         os.replace(_part(target), target)
     except OSError as error:
-        if not target.exists():
+        if not os.path.exists(target):
             raise CosyError(f"Cannot name {target}: {error.strerror}; the next start tries again.") from error

@@ -2,6 +2,8 @@
 
 import argparse
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.batch_report import print_failures, print_summary, watch
@@ -9,9 +11,11 @@ from cosy_jax.cli.common import (
     INTERRUPTED,
     add_command,
     add_llm_option,
+    add_mode_options,
     add_runtime_options,
+    add_speed_option,
     add_text_options,
-    add_voices_folder,
+    add_voice_choice,
     start_jax,
     status,
     text_options,
@@ -20,11 +24,13 @@ from cosy_jax.cli.interrupt import two_interrupts
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
+    from cosy_jax.batch.manifest import BadLine, Line
     from cosy_jax.batch.results import Results
     from cosy_jax.batch.stats import Stats
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
 SOME_FAILED = 1
+_MOST_ROWS = 4096  # at a time: beyond that no machine gains, and the memory is gone
 
 _EXAMPLE = """cosy-jax batch tests/data/manifest.jsonl --weights weights/tiny --out speech
 
@@ -33,6 +39,9 @@ a line of the manifest:
 or, with "voice": "anna" in place of prompt_wav and prompt_text, in a saved voice. Also: mode (zero-shot, cross-lingual,
 instruct), instruct, seed, speed, and wav, the file in the output folder (default: KEY.wav).
 
+plain text, one text a line, goes into a .txt; the keys are the lines' numbers, 000001 for the first:
+  cosy-jax batch lines.txt --voice anna --weights weights/tiny --out speech
+
 speech/results.jsonl tells what became of each line. Started again, the command goes on where it was stopped or killed,
 and tries again what failed; what has changed since or is gone is spoken again.
 To split a manifest, start N of them with --num-shards N and --shard-index 0 to N - 1."""
@@ -40,10 +49,10 @@ To split a manifest, start N of them with --num-shards N and --shard-index 0 to 
 
 def add_parser(commands: Any) -> None:
     parser = add_command(commands, "batch", "speak many lines, each into a file", _EXAMPLE, run)
-    parser.add_argument("manifest", metavar="MANIFEST", help="one JSON object a line")
+    parser.add_argument("manifest", metavar="MANIFEST", help="one JSON object a line, or in a .txt, one text a line")
     parser.add_argument("--weights", required=True, metavar="DIR", help="a folder that `cosy-jax convert` wrote")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the audio goes; created where needed")
-    add_voices_folder(parser)
+    _add_plain_options(parser)
     add_llm_option(parser)
     add_text_options(parser)
     parser.add_argument("--force", action="store_true", help="speak every line, also those that are there")
@@ -58,20 +67,40 @@ def add_parser(commands: Any) -> None:
     add_runtime_options(parser)
 
 
+def _add_plain_options(parser: argparse.ArgumentParser) -> None:
+    """How a plain text is spoken; in a JSON manifest each line says that."""
+    add_voice_choice(parser)
+    add_mode_options(parser)
+    add_speed_option(parser)
+    parser.set_defaults(seed=None, speed=None)  # so that what is given for nothing can be told
+
+
 def run(args: argparse.Namespace) -> int:
     start_jax(args)
-    total = _check_inputs(args)
+    _check_options(args)
+    from cosy_jax.batch.spool import readable_again
+
+    with readable_again(args.manifest) as (manifest, folder):
+        return _run(args, manifest, folder)
+
+
+def _run(args: argparse.Namespace, manifest: Path, folder: Path) -> int:
+    """`manifest` is the one that can be read twice, `folder` what its recordings count from."""
+    from cosy_jax.batch.manifest import Reading, count_lines, read_manifest
     from cosy_jax.batch.results import Results
     from cosy_jax.nn.devices import local_devices
     from cosy_jax.nn.precision import get_precision
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
+    reading = Reading(folder, text_options(args), _plain_fields(args))
+    shard = (args.num_shards, args.shard_index)
+    total, lines = count_lines(manifest, *shard), read_manifest(manifest, *shard, reading)
     devices = local_devices(args.model_parallel)
     synthesizer = Synthesizer(args.weights, args.llm, get_precision(args.dtype), devices, args.voices)
     status.print(f"language model: {synthesizer.llm}")
     stop = threading.Event()
-    with Results(args.out, args.num_shards, args.shard_index) as results:
-        stats = _speak_all(args, synthesizer, results, total, stop)
+    with Results(args.out, *shard) as results:
+        stats = _speak_all(args, synthesizer, results, lines, total, stop)
     if args.plot:
         from cosy_jax.batch.plot import plot_report
 
@@ -82,11 +111,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _speak_all(
-    args: argparse.Namespace, synthesizer: "Synthesizer", results: "Results", total: int, stop: threading.Event
+    args: argparse.Namespace,
+    synthesizer: "Synthesizer",
+    results: "Results",
+    written: "Iterator[Line | BadLine]",
+    total: int,
+    stop: threading.Event,
 ) -> "Stats":
-    """Speaks what is still to speak, under a progress bar, and prints what came of it."""
+    """Speaks what is still to speak of `total` lines, under a progress bar, and prints what came of it."""
     from cosy_jax.batch.delivery import Delivery, with_origins
-    from cosy_jax.batch.manifest import read_manifest
     from cosy_jax.batch.origin import Origins
     from cosy_jax.batch.pipeline import Settings, run_batch
     from cosy_jax.batch.stats import Stats
@@ -95,7 +128,6 @@ def _speak_all(
     settings = Settings.default(args.slots, args.flow_rows, synthesizer.devices.data)
     stats = Stats()
     delivery = Delivery(results, stats, synthesizer.config.sample_rate, args.force)
-    written = read_manifest(args.manifest, args.num_shards, args.shard_index, text_options(args))
     lines = delivery.pending(with_origins(written, Origins(synthesizer)))
 
     def work() -> None:
@@ -108,20 +140,40 @@ def _speak_all(
     return stats
 
 
-def _check_inputs(args: argparse.Namespace) -> int:
-    """Lines in the manifest; CosyError for what cannot be done, before the work."""
-    from cosy_jax.batch.manifest import count_lines
+def _check_options(args: argparse.Namespace) -> None:
+    """CosyError for what cannot be done, before anything is read."""
     from cosy_jax.files import check_writable
 
     for option, count in (("--slots", args.slots), ("--flow-rows", args.flow_rows)):
-        if count is not None and count < 1:
-            raise CosyError(f"{option} cannot be {count}: give at least 1.")
+        if count is not None and not 1 <= count <= _MOST_ROWS:
+            raise CosyError(f"{option} cannot be {count}: give 1 to {_MOST_ROWS}.")
     if args.plot:
         from cosy_jax.plot import figure_type
 
         check_writable(args.plot)
         figure_type()
-    return count_lines(args.manifest, args.num_shards, args.shard_index)
+
+
+def _plain_fields(args: argparse.Namespace) -> dict[str, Any] | None:
+    """The fields of every line of a plain text, None for a JSON manifest; CosyError where the options fit neither."""
+    from cosy_jax.synthesis.request import Request
+
+    fields = {
+        "voice": args.voice,
+        "recording": args.prompt_wav,
+        "transcript": args.prompt_text,
+        "mode": args.mode,
+        "instruct": args.instruct,
+        "seed": args.seed,
+        "speed": args.speed,
+    }
+    given = {name: value for name, value in fields.items() if value is not None}
+    if Path(args.manifest).suffix.lower() != ".txt":
+        if given:
+            raise CosyError("A JSON manifest says this in each line: write it there, or give a .txt.", *given)
+        return None
+    Request("A text.", **given)
+    return given
 
 
 def _say_stopping(in_flight: int) -> None:
