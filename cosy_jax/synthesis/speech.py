@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.stage import Stage
 
 OnStage = Callable[[Stage], None]
@@ -27,6 +28,20 @@ class Speech:
     def duration(self) -> float:
         """Seconds of audio."""
         return len(self.audio) / self.sample_rate
+
+
+class NotFiniteError(CosyError):
+    """A stage gave values that are no numbers. Written to a file they would be a constant, without a word."""
+
+
+def finite(values: np.ndarray, stage: Stage) -> np.ndarray:
+    """What a stage gave, a mel (T, M) or samples (S,), where all of it is finite; else `NotFiniteError`."""
+    if not np.isfinite(values).all():
+        raise NotFiniteError(
+            f"The {stage} gave NaN or infinite values: speak in another voice, compute in float32, or check the "
+            "weights with `cosy-jax info --verify`."
+        )
+    return values
 
 
 class Stopwatch:

@@ -19,6 +19,8 @@ from cosy_jax.flow.cfm import solve
 from cosy_jax.flow.inputs import utterances
 from cosy_jax.nn.precision import Precision
 from cosy_jax.prompt.encode import Prompt
+from cosy_jax.synthesis.speech import finite
+from cosy_jax.synthesis.stage import Stage
 from cosy_jax.vocoder import streaming as vocoder_streaming
 
 _LARGEST = 4  # chunks of attention in a piece
@@ -96,10 +98,10 @@ def stream_audio(
 
     def speak(end: int, last: bool) -> np.ndarray:
         nonlocal state
-        mel = solve_piece(np.asarray(tokens, np.int32), end, last)
+        mel = finite(solve_piece(np.asarray(tokens, np.int32), end, last), Stage.FLOW)
         head = fade_in and state.given == 0
         audio, state = vocoder_streaming.extend(vocoder_params, state, mel, config, last)
-        return fade(audio, config.sample_rate, head, fade_out and last)
+        return fade(finite(audio, Stage.VOCODER), config.sample_rate, head, fade_out and last)
 
     failure = None
     try:

@@ -34,7 +34,7 @@ from cosy_jax.nn.precision import FLOAT32, Precision
 from cosy_jax.prompt.encode import Prompt, encode_prompt, speech_tokens
 from cosy_jax.synthesis.modes import lm_context
 from cosy_jax.synthesis.request import Request, StreamOptions, check_voice_choice
-from cosy_jax.synthesis.speech import OnStage, Speech, Stopwatch
+from cosy_jax.synthesis.speech import OnStage, Speech, Stopwatch, finite
 from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.streaming import cached_solver, exact_solver, hops, stream_audio
 from cosy_jax.synthesis.voice import Voice, check_voice
@@ -234,13 +234,13 @@ class Synthesizer:
         return self.mels([(tokens, prompt)])[0]
 
     def mels(self, items: Sequence[tuple[np.ndarray, Prompt]]) -> list[np.ndarray]:
-        """`mel` of several in one batch, padded to the longest one's bucket."""
+        """`mel` of several in one batch, padded to the longest one's bucket; CosyError where one is not finite."""
         flow = self.config.flow
         sequences = [(np.concatenate([prompt.speech_tokens, tokens]), prompt) for tokens, prompt in items]
         inputs = utterances(self._padded(sequences), flow, self.devices.rows)
         mels, _, _ = solve(self.params("flow"), inputs, config=flow, precision=self.precision)
         return [
-            mel[len(prompt.mel) : flow.token_mel_ratio * len(tokens)]
+            finite(mel[len(prompt.mel) : flow.token_mel_ratio * len(tokens)], Stage.FLOW)
             for mel, (tokens, prompt) in zip(np.asarray(mels), sequences, strict=False)
         ]
 
@@ -249,7 +249,7 @@ class Synthesizer:
         return self.vocode_all([mel])[0]
 
     def vocode_all(self, mels: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """`vocode` of several in one batch, padded to the longest one's bucket."""
+        """`vocode` of several in one batch, padded to the longest one's bucket; CosyError where one is not finite."""
         vocoder, size = self.config.vocoder, self.mel_bucket(max(map(len, mels)))
         padded = self._padded(mels)
         audio = vocode(
@@ -260,7 +260,8 @@ class Synthesizer:
             vocoder,
         )
         lengths = [len(mel) * vocoder.samples_per_frame for mel in mels]
-        return [row[:length] for row, length in zip(np.asarray(audio.samples), lengths, strict=False)]
+        rows = zip(np.asarray(audio.samples), lengths, strict=False)
+        return [finite(row[:length], Stage.VOCODER) for row, length in rows]
 
     def _padded(self, rows: Sequence[T]) -> list[T]:
         """The rows, the first one repeated where the devices need more of them."""
