@@ -1,76 +1,152 @@
-"""Writes audio files, whole or not at all, and raw PCM."""
+"""Writes audio files, whole or growing, and raw PCM.
 
+S samples, float32 in [-1, 1].
+"""
+
+import io
 import os
-import tempfile
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
 
 from cosy_jax.errors import CosyError
+from cosy_jax.files import cannot_write, growing_file, whole_file, write_all
 
-_FORMATS = {".wav": "WAV", ".flac": "FLAC"}
+
+class _Format(NamedTuple):
+    """What libsndfile calls it."""
+
+    kind: str
+    subtype: str
+
+
+_FORMATS = {
+    ".wav": _Format("WAV", "PCM_16"),
+    ".flac": _Format("FLAC", "PCM_16"),
+    ".mp3": _Format("MP3", "MPEG_LAYER_III"),
+    ".ogg": _Format("OGG", "OPUS"),
+    ".opus": _Format("OGG", "OPUS"),
+}
+SUFFIXES = ", ".join(_FORMATS)
+_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")  # of a WAV file
+_OPEN = 0xFFFFFFFF  # a size that is not known yet
+_PROBE = 1 << 20  # bytes
 
 
 def write_audio(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
-    """Write float32 (S,) in [-1, 1] as 16-bit PCM; the format follows the suffix, .wav or .flac.
+    """Write (S,) in the format that the suffix says: .wav and .flac in 16 bits, .mp3, or Opus in .ogg and .opus.
 
     The file appears under its name when it is complete. CosyError for another suffix or a failed write.
     """
-    write_pieces(path, [samples], sample_rate)
+    check_suffix(path)
+    with whole_file(path) as file, audio_file(file.name, path, sample_rate) as audio:
+        audio.write(samples)
 
 
 def write_pieces(path: str | Path, pieces: Iterable[np.ndarray], sample_rate: int) -> None:
-    """As `write_audio`, for pieces as they come. Where they end in an error, what came before it is kept in the file
-    and the error raised; without a single piece there is no file."""
-    path = Path(path)
+    """As `write_audio`, for pieces as they come: the file grows under another name (`files.growing_file`), and a WAV
+    can be played meanwhile. Without a single piece there is no file, and what the pieces raise is raised."""
     check_suffix(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    written = 0
-    try:
-        with audio_file(temporary, path, sample_rate) as file:
-            for piece in pieces:
-                file.write(piece)
-                written += len(piece)
-    finally:
-        if written:
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        Path(temporary).unlink(missing_ok=True)
+    pieces = iter(pieces)
+    first = next(pieces, None)
+    if first is None:
+        return
+    with growing_file(path) as file, _growing_audio(file, path, sample_rate) as audio:
+        for piece in chain([first], pieces):
+            audio.write(piece)
 
 
 @contextmanager
 def audio_file(temporary: str | Path, path: str | Path, sample_rate: int) -> Iterator[soundfile.SoundFile]:
-    """`temporary`, open for samples float32 (S,) in [-1, 1], in the format that the suffix of `path` says.
+    """`temporary`, open for samples (S,), in the format that the suffix of `path` says.
 
     CosyError, which names `path`, where not all of it could be written.
     """
-    path = Path(path)
+    name, form = os.fsencode(temporary), _format(path)
     try:
-        kind = _FORMATS[path.suffix.lower()]
-        with soundfile.SoundFile(temporary, "w", sample_rate, 1, "PCM_16", format=kind) as file:
+        with soundfile.SoundFile(name, "w", sample_rate, 1, form.subtype, format=form.kind) as file:
             yield file
             frames = file.frames
-        # libsndfile is silent where only the end of a FLAC finds no room.
-        if frames and soundfile.info(temporary).frames != frames:
+        # libsndfile is silent where only the end finds no room.
+        if frames and soundfile.info(name).frames != frames:
             raise CosyError(f"Cannot write {path}: its end is missing, the disk may be full.")
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise CosyError(f"Cannot write {path}: {str(error).rstrip('.')}.") from error
+    except soundfile.LibsndfileError as error:
+        raise CosyError(f"Cannot write {path}: {_reason(name) or error.error_string.rstrip('.')}.") from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _reason(name: bytes) -> str:
+    """Why a file cannot grow, in the system's words, which libsndfile keeps to itself; "" where it can."""
+    try:
+        with open(name, "ab") as file:
+            file.write(bytes(_PROBE))
+    except OSError as error:
+        return str(error.strerror)
+    return ""
+
+
+class _GrowingWav:
+    """16-bit WAV whose sizes stay open until it is closed: what is there can be played meanwhile."""
+
+    def __init__(self, file: io.FileIO, sample_rate: int) -> None:
+        self._file, self._rate = file, sample_rate
+        self._write_header(_OPEN)
+
+    def write(self, samples: np.ndarray) -> None:
+        """Appends (S,), rounded as libsndfile does."""
+        buffer = io.BytesIO()
+        soundfile.write(buffer, samples, self._rate, "PCM_16", endian="LITTLE", format="RAW")
+        write_all(self._file, buffer.getvalue())
+
+    def close(self) -> None:
+        """Fills the sizes in."""
+        written = self._file.seek(0, io.SEEK_END) - _HEADER.size
+        self._file.seek(0)
+        self._write_header(written)
+
+    def _write_header(self, data: int) -> None:
+        whole = min(data + _HEADER.size - 8, _OPEN)
+        kind = (16, 1, 1, self._rate, 2 * self._rate, 2, 16)  # of 16 bytes, PCM, mono, 2 bytes and 16 bits a sample
+        write_all(self._file, _HEADER.pack(b"RIFF", whole, b"WAVE", b"fmt ", *kind, b"data", data))
+
+
+@contextmanager
+def _growing_audio(
+    file: io.FileIO, path: str | Path, sample_rate: int
+) -> "Iterator[_GrowingWav | soundfile.SoundFile]":
+    """The open file for samples (S,), in the format that the suffix of `path` says."""
+    if _format(path).kind == "WAV":
+        wav = _GrowingWav(file, sample_rate)
+        try:
+            yield wav
+        finally:
+            wav.close()
+        return
+    with audio_file(file.name, path, sample_rate) as other:
+        yield other
 
 
 def check_suffix(path: str | Path) -> None:
     """CosyError unless the file's name says a format that can be written."""
+    _format(path)
+
+
+def _format(path: str | Path) -> _Format:
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
-        raise CosyError(f"Unknown audio suffix '{path.suffix}' of {path.name}: use .wav or .flac.")
+        raise CosyError(f"Unknown audio suffix '{path.suffix}' of {path.name}: use one of {SUFFIXES}.")
+    return _FORMATS[path.suffix.lower()]
 
 
 def write_pcm(stream: BinaryIO, pieces: Iterable[np.ndarray]) -> None:
-    """Raw 16-bit little-endian PCM of float32 pieces in [-1, 1], flushed piece by piece."""
+    """Raw 16-bit little-endian PCM of pieces (S,), flushed piece by piece."""
     for piece in pieces:
         stream.write((np.clip(piece, -1, 1) * 32767).round().astype("<i2").tobytes())
         stream.flush()

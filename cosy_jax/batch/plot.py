@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cosy_jax.batch.entries import read_entries
 from cosy_jax.batch.stats import Stats
-from cosy_jax.plot import figure_type
+from cosy_jax.plot import figure_type, save_picture
 
 _TOKENS_A_BAR, _SECONDS_A_BAR = 25, 1
 
@@ -29,7 +29,7 @@ def plot_report(path: str | Path, results_path: Path, stats: Stats) -> None:
     busy.barh(list(stats.busy), list(stats.busy.values()))
     busy.invert_yaxis()
     busy.set(xlabel="busy seconds", title=f"of {stats.elapsed:.1f} s in all")
-    figure.savefig(path, format="png", dpi=120)
+    save_picture(path, figure)
 
 
 def _lengths(results_path: Path) -> tuple[Counter[float], Counter[float]]:

@@ -9,7 +9,7 @@ import numpy as np
 from cosy_jax.compare.measure import Recording
 from cosy_jax.compare.pitch import F0_MAX, F0_MIN
 from cosy_jax.compare.spectral import FRAME, RANGE_DB, RATE, log_mel
-from cosy_jax.plot import figure_type
+from cosy_jax.plot import figure_type, save_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def plot_recordings(path: str | Path, recordings: Sequence[Recording]) -> None:
     figure.legend(loc="outside lower left", fontsize="small")
     for axis, recording in zip(axes[:-1], [*recordings, *recordings], strict=True):
         axis.set_title(recording.path, loc="left", fontsize="small", pad=2)
-    figure.savefig(path, format="png", dpi=120)
+    save_picture(path, figure)
 
 
 def _draw_waves(axes: np.ndarray, recordings: Sequence[Recording]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosy_jax.plot import figure_type
+from cosy_jax.plot import figure_type, save_picture
 from cosy_jax.synthesis.synthesizer import Speech
 
 
@@ -17,4 +17,4 @@ def plot_speech(path: str | Path, speech: Speech) -> None:
     image = mel.imshow(speech.mel.T, origin="lower", aspect="auto", extent=(0, speech.duration, 0, speech.mel.shape[1]))
     mel.set(xlabel="seconds", ylabel="mel band")
     figure.colorbar(image, ax=mel, label="log amplitude")
-    figure.savefig(path, format="png", dpi=120)
+    save_picture(path, figure)
