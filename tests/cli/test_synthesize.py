@@ -99,7 +99,7 @@ BAD = {
     "recording of 30 ms": (lambda p: {"prompt_wav": write_wav(p / "in.wav", 0.03)}, "too short"),
     "output into nowhere": (lambda p: {"out": p / "absent" / "a.wav"}, "does not exist"),
     "output over a folder": (lambda p: {"out": p}, "is a folder"),
-    "output of unknown kind": (lambda p: {"out": p / "a.mp3"}, "suffix"),
+    "output of unknown kind": (lambda p: {"out": p / "a.doc"}, "suffix"),
     "no RL weights": (lambda p: {"llm": "rl"}, "no 'rl' language model"),
     "unknown dtype": (lambda p: {"dtype": "float16"}, "Unknown dtype"),
     "no voice at all": (lambda p: {"prompt_wav": None}, "--prompt-wav or --voice: Say in which voice"),
