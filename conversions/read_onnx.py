@@ -16,7 +16,7 @@ import numpy as np
 
 from cosy_jax.errors import CosyError
 
-from .source import LazyTensor, check_weight_file, read_range
+from .source import MAX_AXES, LazyTensor, brief, check_tensor, check_weight_file, read_range
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
@@ -39,14 +39,14 @@ _DATA_TYPES = {
     11: np.float64,
     16: ml_dtypes.bfloat16,
 }
-# Where a tensor has no raw_data: float_data, int32_data, int64_data and double_data, each repeated or packed.
+# Where a tensor has no raw_data: float_data, int64_data, double_data, or int32_data for all narrower types; each
+# repeated or packed, floating point as it is, whole numbers as varints.
 _INT32_DATA = 5
-_TYPED_FIELDS: dict[int, np.dtype] = {
-    4: np.dtype("<f4"),
-    _INT32_DATA: np.dtype(np.int64),
-    7: np.dtype(np.int64),
-    10: np.dtype("<f8"),
-}
+_TYPED_FIELDS = {np.dtype(np.float32): 4, np.dtype(np.int64): 7, np.dtype(np.float64): 10}
+
+# Bounds on what takes more memory here than in the file; the released graphs have some 3000 nodes.
+_MAX_ITEMS = 100_000  # nodes, initializers, names of one message
+_MAX_VARINTS = 1 << 20  # weights are raw or float_data
 
 _HALF_TYPES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
 
@@ -79,8 +79,8 @@ def open_onnx(path: Path) -> Graph:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _parse_graph(path, data)
-    except (ValueError, IndexError, OSError, OverflowError, MemoryError) as error:
-        raise CosyError(f"{path} is truncated or not an ONNX file ({error}): download it again.") from error
+    except (ValueError, IndexError, OSError, OverflowError) as error:
+        raise CosyError(f"{path} is truncated or not an ONNX file ({brief(error)}): download it again.") from error
 
 
 def _parse_graph(path: Path, data: mmap.mmap) -> Graph:
@@ -89,28 +89,33 @@ def _parse_graph(path: Path, data: mmap.mmap) -> Graph:
         raise ValueError("it has no graph")
     graph = Graph()
     for number, value in _fields(data, _span(spans[0])):
+        if len(graph.nodes) + len(graph.initializers) + len(graph.inputs) + len(graph.outputs) > _MAX_ITEMS:
+            raise ValueError("it has too many nodes")
         if number == _GRAPH_NODE:
             graph.nodes.append(_parse_node(data, _span(value)))
         elif number == _GRAPH_INITIALIZER:
             name, tensor = _parse_tensor(path, data, _span(value))
+            if name in graph.initializers:
+                raise ValueError(f"two weights are named '{name}'")
             graph.initializers[name] = tensor
         elif number in (_GRAPH_INPUT, _GRAPH_OUTPUT):
             names = graph.inputs if number == _GRAPH_INPUT else graph.outputs
-            names.extend(_texts(data, _span(value), _VALUE_NAME))
+            names.extend(_texts(data, _span(value), _VALUE_NAME)[_VALUE_NAME])
     return graph
 
 
 def _parse_node(data: mmap.mmap, span: Span) -> Node:
+    texts = _texts(data, span, _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OP_TYPE)
     return Node(
-        op_type="".join(_texts(data, span, _NODE_OP_TYPE)),
-        name="".join(_texts(data, span, _NODE_NAME)),
-        inputs=tuple(_texts(data, span, _NODE_INPUT)),
-        outputs=tuple(_texts(data, span, _NODE_OUTPUT)),
+        op_type="".join(texts[_NODE_OP_TYPE]),
+        name="".join(texts[_NODE_NAME]),
+        inputs=tuple(texts[_NODE_INPUT]),
+        outputs=tuple(texts[_NODE_OUTPUT]),
     )
 
 
 def _parse_tensor(path: Path, data: mmap.mmap, span: Span) -> tuple[str, LazyTensor]:
-    name = "".join(_texts(data, span, _TENSOR_NAME))
+    name = "".join(_texts(data, span, _TENSOR_NAME)[_TENSOR_NAME])
     dims: list[int] = []
     data_type, raw, typed = 0, None, []
     for number, value in _fields(data, span):
@@ -121,50 +126,59 @@ def _parse_tensor(path: Path, data: mmap.mmap, span: Span) -> tuple[str, LazyTen
         elif number == _TENSOR_RAW:
             raw = _span(value)
         elif number == _TENSOR_LOCATION and value:
-            raise CosyError(f"{path} keeps '{name}' in another file: use the ONNX file with the weights inside.")
-        elif number in _TYPED_FIELDS:
+            raise CosyError(f"{path} keeps '{brief(name)}' in another file: use the ONNX file with the weights inside.")
+        elif number in (_INT32_DATA, *_TYPED_FIELDS.values()):
             typed.append((number, value))
+        if len(dims) > MAX_AXES or len(typed) > _MAX_ITEMS:
+            raise ValueError("a tensor has too many parts")
+    shape = tuple(dims)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"'{brief(name)}' has shape {shape}")
+    check_tensor(path, name, shape)
     if data_type not in _DATA_TYPES:
         raise CosyError(f"{path} holds '{name}' in ONNX data type {data_type}, which is not supported.")
-    shape, dtype = tuple(dims), np.dtype(_DATA_TYPES[data_type])
-    if min(shape, default=0) < 0:
-        raise ValueError(f"'{name}' has shape {shape}")
+    dtype, count = np.dtype(_DATA_TYPES[data_type]), math.prod(shape)
     if raw is None:
         values = _typed_values(data, typed, dtype).reshape(shape)
         return name, LazyTensor(shape, dtype, values.copy)
-    if raw[1] - raw[0] != math.prod(shape) * dtype.itemsize:
+    if raw[1] - raw[0] != count * dtype.itemsize:
         raise ValueError(f"'{name}' has {raw[1] - raw[0]} bytes for shape {shape}")
-    start, count = raw[0], math.prod(shape)
+    start = raw[0]
     return name, LazyTensor(shape, dtype, lambda: read_range(path, start, dtype, count).reshape(shape))
 
 
 def _typed_values(data: mmap.mmap, typed: list[tuple[int, "int | Span"]], dtype: np.dtype) -> np.ndarray:
-    parts: list[np.ndarray] = [np.empty(0, dtype)]
-    for number, value in typed:
-        kind = _TYPED_FIELDS[number]
+    field_number = _TYPED_FIELDS.get(dtype, _INT32_DATA)
+    if any(number != field_number for number, _ in typed):
+        raise ValueError("a tensor has values of another type than its own")
+    floating = dtype in _TYPED_FIELDS and dtype.kind == "f"
+    kind = dtype.newbyteorder("<") if floating else np.dtype(np.int64)
+    parts: list[np.ndarray] = [np.empty(0, kind)]
+    for _, value in typed:
         if isinstance(value, int):
             parts.append(np.array([value], kind))
-        elif kind.kind == "i":
-            parts.append(np.array(_varints(data, value), kind))
-        else:
+        elif floating:
             parts.append(np.frombuffer(data[value[0] : value[1]], kind))
-    if dtype in _HALF_TYPES and any(number == _INT32_DATA for number, _ in typed):  # holds their bit patterns
-        return np.concatenate(parts[1:]).astype(np.uint16).view(dtype)
-    return np.concatenate([part.astype(dtype) for part in parts])
+        else:
+            parts.append(np.array(_varints(data, value), kind))
+    values = np.concatenate(parts)
+    if dtype in _HALF_TYPES:  # int32_data holds their bit patterns
+        return values.astype(np.uint16).view(dtype)
+    return values.astype(dtype)
 
 
 def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, "int | Span"]]:
     """The fields of the message at these bytes: a varint as its number, anything else as the span of its bytes."""
     position, end = span
     while position < end:
-        key, position = _varint(data, position)
+        key, position = _varint(data, position, end)
         number, wire = key >> 3, key & 7
         if wire == _VARINT:
-            value, position = _varint(data, position)
-            yield number, value
+            value, position = _varint(data, position, end)
+            yield number, _signed(value)
             continue
         if wire == _BYTES:
-            size, position = _varint(data, position)
+            size, position = _varint(data, position, end)
         elif wire in _FIXED_SIZES:
             size = _FIXED_SIZES[wire]
         else:
@@ -175,29 +189,49 @@ def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, "int | Span"]]:
         position += size
 
 
-def _varint(data: mmap.mmap, position: int) -> tuple[int, int]:
+def _varint(data: mmap.mmap, position: int, end: int) -> tuple[int, int]:
+    """The unsigned number at `position`, and the position behind it."""
     value = 0
     for shift in range(0, 70, 7):
+        if position >= end:
+            raise ValueError("a number runs past its end")
         byte = data[position]
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value - (1 << 64) if value >> 63 else value, position
+            if value >> 64:
+                break
+            return value, position
     raise ValueError("a number is too long")
 
 
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
+
+
 def _varints(data: mmap.mmap, span: Span) -> list[int]:
+    if span[1] - span[0] > _MAX_VARINTS:
+        raise ValueError("it has too many numbers of varying length")
     values = []
-    position = span[0]
-    while position < span[1]:
-        value, position = _varint(data, position)
-        values.append(value)
+    position, end = span
+    while position < end:
+        value, position = _varint(data, position, end)
+        values.append(_signed(value))
     return values
 
 
-def _texts(data: mmap.mmap, span: Span, wanted: int) -> list[str]:
-    spans = [_span(value) for number, value in _fields(data, span) if number == wanted]
-    return [data[start:end].decode("utf-8") for start, end in spans]
+def _texts(data: mmap.mmap, span: Span, *wanted: int) -> dict[int, list[str]]:
+    """The message's texts by field number, those of the wanted fields."""
+    texts: dict[int, list[str]] = {number: [] for number in wanted}
+    count = 0
+    for number, value in _fields(data, span):
+        if number in texts:
+            start, end = _span(value)
+            texts[number].append(data[start:end].decode("utf-8"))
+            count += 1
+            if count > _MAX_ITEMS:
+                raise ValueError("it has too many names")
+    return texts
 
 
 def _span(value: "int | Span") -> Span:

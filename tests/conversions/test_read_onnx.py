@@ -5,6 +5,7 @@ import pytest
 
 from cosy_jax.conversions.read_onnx import Node, open_onnx, weights_by_node
 from cosy_jax.errors import CosyError
+from tests.conversions.hostile import refuse
 from tests.conversions.onnx_writer import (
     FLOAT,
     FLOAT16,
@@ -97,6 +98,43 @@ def test_refuses_noise(tmp_path):
         (tmp_path / "a.onnx").write_bytes(rng.bytes(200))
         with pytest.raises(CosyError, match="truncated or not an ONNX file"):
             open_onnx(tmp_path / "a.onnx")
+
+
+def field(number_, wire, rest):
+    return varint(number_ << 3 | wire) + rest
+
+
+BACKWARDS = field(20, 2, varint(-12))  # twelve bytes whose length leads back to their start
+TENSOR = number(2, FLOAT) + text(8, "w")
+HOSTILE = {
+    "a length that leads back": model(BACKWARDS),
+    "a length beyond 64 bits": model(field(1, 2, b"\xff" * 9 + b"\x7f")),
+    "a number of eleven bytes": model(field(1, 0, b"\x80" * 10 + b"\x01")),
+    "a number that runs into the next field": model(message(5, TENSOR + b"\x08\x80") + text(11, "x")),
+    "a huge axis": model(message(5, number(1, 10**18) + TENSOR + message(9, bytes(8)))),
+    "huge axes and nothing": model(message(5, number(1, 10**18) + number(1, 0) + TENSOR)),
+    "many axes": model(message(5, number(1, 1) * 9 + TENSOR + message(9, bytes(4)))),
+    "a negative axis": model(message(5, number(1, -1) + TENSOR + message(9, bytes(4)))),
+    "more packed axes than a list may have": model(message(5, message(1, bytes(2 << 20)) + TENSOR)),
+    "whole numbers in a float tensor": model(message(5, number(1, 1) + TENSOR + message(7, varint(1)))),
+    "floats in an integer tensor": model(message(5, number(1, 1) + number(2, INT64) + message(4, bytes(4)))),
+    "many packed numbers": model(message(5, number(1, 2 << 20) + number(2, INT64) + message(7, bytes(2 << 20)))),
+    "a name twice": model(message(5, raw_tensor("w", KERNEL)) * 2),
+    "many nodes": model(message(1, b"") * 200_000),
+    "many inputs of one node": model(message(1, text(1, "") * 200_000)),
+    "many inputs": model(message(11, text(1, "x")) * 200_000),
+    "an escape sequence": model(message(5, raw_tensor("\x1b[2Jw", KERNEL))),
+    "a long name": model(message(5, raw_tensor("w" * 5000, KERNEL))),
+    "a long name elsewhere": model(message(5, text(8, "w" * 5000) + number(14, 1))),
+    "two graphs": model(b"") + message(7, b""),
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_files_are_one_short_sentence(tmp_path, content):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(content)
+    refuse(open_onnx, path)
 
 
 @requires_reference

@@ -1,8 +1,6 @@
 """Files that torch would never write: damaged ones, and those made to cost time or memory."""
 
 import struct
-import time
-import tracemalloc
 import zipfile
 import zlib
 
@@ -10,7 +8,7 @@ import numpy as np
 import pytest
 
 from cosy_jax.conversions.read_pt import open_pt
-from cosy_jax.errors import CosyError
+from tests.conversions.hostile import refuse
 from tests.conversions.pt_writer import Call, Global, dump, emit, storage_of, tensor, write_archive
 
 VALUES = np.arange(1, 25, dtype=np.float32)
@@ -18,20 +16,9 @@ CONTENT = dump({"x": tensor(storage_of(VALUES, "0"), 0, (24,), (1,))})
 MiB = 1 << 20
 
 
-def refuse(path, reason):
-    """CosyError on opening or on reading, in a second and with 32 MiB of memory, and short."""
-    started = time.process_time()
-    tracemalloc.start()
-    try:
-        with pytest.raises(CosyError, match=reason) as raised:
-            for found in open_pt(path).values():
-                found.read()
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    message = str(raised.value)
-    assert peak < 32 * MiB and time.process_time() - started < 2
-    assert message.startswith(str(path)) and len(message) < len(str(path)) + 400 and message.isprintable()
+def read_all(path):
+    for found in open_pt(path).values():
+        found.read()
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -45,9 +32,9 @@ def test_changed_bytes_are_found_by_their_checksum(tmp_path, compression):
     start = 2 * len(sound) // 3  # behind what the two tensors need
     path.write_bytes(sound[:start] + bytes(64) + sound[start + 64 :])
     if compression == zipfile.ZIP_STORED:
-        refuse(path, r"a\.pt is truncated or damaged \(a checksum")
+        refuse(read_all, path, r"a\.pt is truncated or damaged \(a checksum")
     else:
-        refuse(path, r"a\.pt ")
+        refuse(read_all, path, r"a\.pt ")
     path.write_bytes(sound)
     if compression == zipfile.ZIP_STORED:
         assert [found.read().sum() for found in open_pt(path).values()] == [values[:8].sum(), values[8:17].sum()]
@@ -57,7 +44,7 @@ def test_a_changed_table_of_contents_is_found_by_its_checksum(tmp_path):
     write_archive(tmp_path / "a.pt", CONTENT, {"0": VALUES.tobytes()})
     content = (tmp_path / "a.pt").read_bytes()
     (tmp_path / "a.pt").write_bytes(content.replace(b"FloatStorage", b"Int32Storage"[:12]))
-    refuse(tmp_path / "a.pt", "a checksum")
+    refuse(read_all, tmp_path / "a.pt", "a checksum")
 
 
 def test_bombs_within_the_archive(tmp_path):
@@ -65,23 +52,23 @@ def test_bombs_within_the_archive(tmp_path):
     many = b"\x80\x02" + bytes(64 * MiB)
     write_archive(path, many, {}, compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < MiB
-    refuse(path, f"a member has {len(many)} bytes where {4 * MiB} are too many")
+    refuse(read_all, path, f"a member has {len(many)} bytes where {4 * MiB} are too many")
     lying = path.read_bytes().replace(struct.pack("<I", len(many)), struct.pack("<I", 100))
     path.write_bytes(lying)
-    refuse(path, "a checksum")
+    refuse(read_all, path, "a checksum")
     write_archive(path, CONTENT, {"0": VALUES.tobytes()}, byteorder="little" * MiB, compression=zipfile.ZIP_DEFLATED)
-    refuse(path, "where 16 are too many")
+    refuse(read_all, path, "where 16 are too many")
     entry = struct.pack("<4s24xHHHHHII", b"PK\x01\x02", 1, 0, 0, 0, 0, 0, 0) + b"a"
     directory = entry * 200_000
     end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 1, 1, len(directory), 0, 0)
     path.write_bytes(directory + end)
-    refuse(path, "directory is too long")
+    refuse(read_all, path, "directory is too long")
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_other_compressions(tmp_path, method):
     write_archive(tmp_path / "a.pt", b"\x80\x02" + bytes(64 * MiB), {}, compression=method)
-    refuse(tmp_path / "a.pt", "compressed in a way")
+    refuse(read_all, tmp_path / "a.pt", "compressed in a way")
 
 
 def test_members_that_overlap_or_share_a_name(tmp_path):
@@ -90,15 +77,15 @@ def test_members_that_overlap_or_share_a_name(tmp_path):
         archive.writestr("a/data.pkl", CONTENT)
         archive.writestr("a/data/0", VALUES.tobytes())
         archive.writestr("a/data/0", VALUES.tobytes())
-    refuse(path, "two members have one name")
+    refuse(read_all, path, "two members have one name")
     write_archive(path, CONTENT, {"0": VALUES.tobytes(), "1": VALUES.tobytes()})
     with zipfile.ZipFile(path) as archive:
         first, second = (archive.getinfo(f"a/data/{key}").header_offset for key in "01")
     before, directory, after = path.read_bytes().partition(b"PK\x01\x02")
     path.write_bytes(before + directory + after.replace(struct.pack("<I", second), struct.pack("<I", first + 8)))
-    refuse(path, "two members overlap")
+    refuse(read_all, path, "two members overlap")
     path.write_bytes(before + directory + after.replace(struct.pack("<I", second), struct.pack("<I", 1 << 30)))
-    refuse(path, "a member is not in it")
+    refuse(read_all, path, "a member is not in it")
 
 
 def nested(levels):
@@ -129,7 +116,7 @@ PICKLES = {
 @pytest.mark.parametrize("pickled", PICKLES.values(), ids=PICKLES)
 def test_hostile_pickles(tmp_path, pickled):
     write_archive(tmp_path / "a.pt", pickled, {"0": VALUES.tobytes()})
-    refuse(tmp_path / "a.pt", "has a damaged table of contents")
+    refuse(read_all, tmp_path / "a.pt", "has a damaged table of contents")
 
 
 def test_a_recalled_function_makes_no_copies(tmp_path):
@@ -139,7 +126,7 @@ def test_a_recalled_function_makes_no_copies(tmp_path):
     shape = emit((1,) * 1000)
     arguments = b"(" + storage + b"K\x00" + shape + b"q\x01h\x01\x89}t"
     write_archive(tmp_path / "a.pt", b"\x80\x02" + rebuild + arguments + b"R.", {"0": VALUES.tobytes()})
-    refuse(tmp_path / "a.pt", "impossible shape")
+    refuse(read_all, tmp_path / "a.pt", "impossible shape")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +138,7 @@ def test_views_out_of_proportion(tmp_path, shape, strides, compression):
     values = np.zeros(3 * MiB, np.float32)
     content = dump({"x": tensor(storage_of(values, "0"), 0, shape, strides)})
     write_archive(tmp_path / "a.pt", content, {"0": values.tobytes()}, compression=compression)
-    refuse(tmp_path / "a.pt", "keeps 'x' as a part of far more data")
+    refuse(read_all, tmp_path / "a.pt", "keeps 'x' as a part of far more data")
 
 
 def test_a_small_tensor_of_a_bomb(tmp_path):
@@ -159,7 +146,7 @@ def test_a_small_tensor_of_a_bomb(tmp_path):
     content = dump({"x": tensor(storage_of(values, "0"), 0, (8,), (1,))})
     write_archive(tmp_path / "a.pt", content, {"0": values.tobytes()}, compression=zipfile.ZIP_DEFLATED)
     del values
-    refuse(tmp_path / "a.pt", "keeps 'x' as a part of far more data")
+    refuse(read_all, tmp_path / "a.pt", "keeps 'x' as a part of far more data")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +165,7 @@ def test_impossible_names_and_shapes(tmp_path, name, shape, reason):
     pickled = dump({"NAME": tensor(storage_of(VALUES, "0"), 0, shape, (1,) * len(shape))})
     pickled = pickled.replace(emit("NAME"), b"X" + struct.pack("<I", len(size)) + size)
     write_archive(tmp_path / "a.pt", pickled, {"0": VALUES.tobytes()})
-    refuse(tmp_path / "a.pt", reason)
+    refuse(read_all, tmp_path / "a.pt", reason)
 
 
 @pytest.mark.parametrize("count", [-24, 2**70, True, "24"])
@@ -188,7 +175,7 @@ def test_impossible_storages(tmp_path, count):
         emit(storage.count), emit(count) if count != 2**70 else b"\x8a\x09" + bytes(8) + b"\x40", 1
     )
     write_archive(tmp_path / "a.pt", pickled, {"0": VALUES.tobytes()})
-    refuse(tmp_path / "a.pt", "damaged table of contents|do not fit")
+    refuse(read_all, tmp_path / "a.pt", "damaged table of contents|do not fit")
 
 
 def test_an_archive_cut_at_its_end_says_so(tmp_path):
@@ -197,4 +184,4 @@ def test_an_archive_cut_at_its_end_says_so(tmp_path):
     place = content.index(VALUES.tobytes())
     assert zlib.crc32(VALUES.tobytes()) == zipfile.ZipFile(tmp_path / "a.pt").getinfo("a/data/0").CRC
     (tmp_path / "a.pt").write_bytes(content[: place + 8] + content[place + 12 :])
-    refuse(tmp_path / "a.pt", "truncated")
+    refuse(read_all, tmp_path / "a.pt", "truncated")

@@ -5,6 +5,7 @@ import pytest
 
 from cosy_jax.conversions.read_yaml import read_yaml
 from cosy_jax.errors import CosyError
+from tests.conversions.hostile import refuse
 
 
 def read(tmp_path, text):
@@ -90,11 +91,9 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_bombs_and_impossible_values_are_one_short_sentence(tmp_path, text):
-    started = time.process_time()
-    with pytest.raises(CosyError, match=r"a\.yaml is not readable as YAML \(") as raised:
-        read(tmp_path, text)
-    assert len(str(raised.value)) < 400 + len(str(tmp_path)) and "\n" not in str(raised.value)
-    assert time.process_time() - started < 2
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    refuse(read_yaml, path, r"a\.yaml is not readable as YAML \(")
 
 
 def test_a_file_larger_than_settings_is_not_parsed(tmp_path):
