@@ -21,7 +21,7 @@ from cosy_jax.prompt.speech_tokenizer import encode_speech
 # compiles in half the time: 12 programs for the one, 6 for the other.
 _TOKENIZER_BUCKET = 250
 _SPEAKER_BUCKET = 500
-_MIN_SECONDS = 0.05  # whole frames for one token, one embedding and the reflected ends of the mel
+MIN_SECONDS = 0.05  # whole frames for one token, one embedding and the reflected ends of the mel
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,10 @@ def encode_prompt(
     """
     samples, rate = load_audio(recording) if isinstance(recording, str | Path) else recording
     samples = check_audio(samples, rate)
-    check_long_enough(samples, rate)
+    if len(samples) < MIN_SECONDS * rate:
+        raise CosyError(
+            f"The recording is {len(samples) / rate:.3f} s long, too short for one speech token: use a few seconds."
+        )
     wav = resample(samples, rate, RATE)
     tokens = speech_tokens(wav, tokenizer_params, config, precision)
     embedding = _speaker_embedding(wav, speaker_params, config, precision)
@@ -55,14 +58,6 @@ def encode_prompt(
     ratio = config.flow.token_mel_ratio
     length = min(len(mel) // ratio, len(tokens))
     return Prompt(tokens[:length], mel[: ratio * length], embedding)
-
-
-def check_long_enough(samples: np.ndarray, rate: int) -> None:
-    """CosyError where samples (S,) at `rate` Hz are shorter than 0.05 s."""
-    if len(samples) < _MIN_SECONDS * rate:
-        raise CosyError(
-            f"The recording is {len(samples) / rate:.3f} s long, too short for one speech token: use a few seconds."
-        )
 
 
 def speech_tokens(wav: np.ndarray, params: dict, config: ModelConfig, precision: Precision = FLOAT32) -> np.ndarray:
