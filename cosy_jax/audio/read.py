@@ -13,29 +13,79 @@ from cosy_jax.errors import CosyError
 Waveform = tuple[np.ndarray, int]  # float32 (S,) in [-1, 1], and its rate in Hz
 
 MIN_RATE = 16000  # Hz
+MAX_RATE = 384000  # Hz; converters know no more, and resampling takes memory in proportion
 MAX_SECONDS = 30.0  # the speech tokenizer was trained on no more
+
+_BLOCK = 2**20  # samples of all channels that are read at a time
+_MOST_CHUNKS = 1000  # in front of a WAV file's samples
+_OPEN_SIZE = 0x7FFFF000  # bytes, from which on a size in a header means "until the end"
+_WHOLE = 0.99  # of what a header promises; some programs count a few bytes too many
+_CANCELLED = 1e-3  # of the loudest channel's energy: 30 dB below it
+_SILENT = 1e-6  # of full scale, squared
 
 
 def load_audio(path: str | Path, max_seconds: float | None = MAX_SECONDS) -> Waveform:
     """Read a recording, its channels averaged: float32 (S,) and the sample rate in Hz.
 
-    CosyError if it is missing, unreadable, empty, below 16 kHz, longer than `max_seconds` (None: no limit) or holds
-    values that are not finite.
+    CosyError if it is missing, unreadable, truncated, empty, below 16 kHz, longer than `max_seconds` (None: no limit),
+    holds values that are not finite, or has channels that cancel each other.
     Reference: cosyvoice/utils/file_utils.py, load_wav.
     """
     path = Path(path)
+    name = f"The recording '{path}'"
     if not path.is_file():
         raise CosyError(f"No recording at '{path}': give the path of an existing audio file.")
     try:
+        _check_wav(path, name)
         with soundfile.SoundFile(path) as file:
-            rate = file.samplerate
-            _check_format(file.frames, rate, f"The recording '{path}'", max_seconds)
-            samples = file.read(dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise CosyError(
-            f"Cannot read '{path}' as audio ({error.error_string}): convert it to WAV, FLAC, OGG or MP3."
-        ) from error
-    return check_audio(samples.mean(axis=1), rate, f"The recording '{path}'", max_seconds), rate
+            _check_format(file.frames, file.samplerate, name, max_seconds)
+            samples, rate = _read_mono(file, name), file.samplerate
+    except OSError as error:
+        raise CosyError(f"Cannot read '{path}': {error.strerror or error}.") from error
+    except (soundfile.SoundFileError, TypeError) as error:  # the latter for names that mean samples without a header
+        reason = getattr(error, "error_string", str(error))
+        raise CosyError(f"Cannot read '{path}' as audio ({reason}): convert it to WAV, FLAC, OGG or MP3.") from error
+    return check_audio(samples, rate, name, max_seconds), rate
+
+
+def _read_mono(file: soundfile.SoundFile, name: str) -> np.ndarray:
+    """The mean of the channels, float32 (S,). Read block by block: a header may promise more than memory holds."""
+    blocks: list[np.ndarray] = []
+    energy, mean_energy = np.zeros(file.channels), 0.0
+    while len(block := file.read(max(_BLOCK // file.channels, 1), dtype="float32", always_2d=True)):
+        mean = block.mean(axis=1)
+        energy += np.square(block, dtype=np.float64).sum(axis=0)
+        mean_energy += np.square(mean, dtype=np.float64).sum()
+        blocks.append(mean)
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    _check_whole(len(samples), file.frames, name)
+    if mean_energy < _CANCELLED * energy.max() and energy.max() > _SILENT * len(samples):
+        raise CosyError(f"{name} has channels that cancel each other: use one of them, or invert the other.")
+    return samples
+
+
+def _check_wav(path: Path, name: str) -> None:
+    """CosyError where the header of a WAV file promises more than there is, of which libsndfile says nothing.
+
+    One that was written as a stream has no size, or the largest there is.
+    """
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return
+        for _ in range(_MOST_CHUNKS):
+            kind, size = file.read(4), int.from_bytes(file.read(4), "little")
+            if kind == b"data" or len(kind) < 4:
+                break
+            file.seek(size + size % 2, 1)
+        if kind == b"data" and size < _OPEN_SIZE:
+            _check_whole(end - file.tell(), size, name)
+
+
+def _check_whole(found: int, promised: int, name: str) -> None:
+    if found < _WHOLE * promised:
+        raise CosyError(f"{name} is truncated ({found / promised:.0%} of it is there): copy or record it again.")
 
 
 def check_audio(
@@ -57,6 +107,8 @@ def check_audio(
 def _check_format(length: int, rate: int, name: str, max_seconds: float | None) -> None:
     if rate < MIN_RATE:
         raise CosyError(f"{name} has a sample rate of {rate} Hz: use one of at least {MIN_RATE} Hz.")
+    if rate > MAX_RATE:
+        raise CosyError(f"{name} has a sample rate of {rate} Hz: use one of at most {MAX_RATE} Hz.")
     if length == 0:
         raise CosyError(f"{name} is empty: use one of a few seconds of speech.")
     if max_seconds is not None and length > max_seconds * rate:

@@ -17,7 +17,7 @@ from cosy_jax.prompt.features import RATE, kaldi_fbank, mel_spectrogram, whisper
 from cosy_jax.prompt.speaker_encoder import embed_speaker
 from cosy_jax.prompt.speech_tokenizer import encode_speech
 
-_MIN_SECONDS = 0.05  # whole frames for one token, one embedding and the reflected ends of the mel
+MIN_SECONDS = 0.05  # whole frames for one token, one embedding and the reflected ends of the mel
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,10 @@ def encode_prompt(
     """
     samples, rate = load_audio(recording) if isinstance(recording, str | Path) else recording
     samples = check_audio(samples, rate)
-    check_long_enough(samples, rate)
+    if len(samples) < MIN_SECONDS * rate:
+        raise CosyError(
+            f"The recording is {len(samples) / rate:.3f} s long, too short for one speech token: use a few seconds."
+        )
     wav = resample(samples, rate, RATE)
     tokens = speech_tokens(wav, tokenizer_params, config)
     embedding = _speaker_embedding(wav, speaker_params, config)
@@ -50,14 +53,6 @@ def encode_prompt(
     ratio = config.flow.token_mel_ratio
     length = min(len(mel) // ratio, len(tokens))
     return Prompt(tokens[:length], mel[: ratio * length], embedding)
-
-
-def check_long_enough(samples: np.ndarray, rate: int) -> None:
-    """CosyError where samples (S,) at `rate` Hz are shorter than 0.05 s."""
-    if len(samples) < _MIN_SECONDS * rate:
-        raise CosyError(
-            f"The recording is {len(samples) / rate:.3f} s long, too short for one speech token: use a few seconds."
-        )
 
 
 def speech_tokens(wav: np.ndarray, params: dict, config: ModelConfig) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from cosy_jax.audio.join import join_audio
 from cosy_jax.audio.read import Waveform
 from cosy_jax.audio.speed import change_speed, check_speed
+from cosy_jax.audio.usable import load_voice_recording
 from cosy_jax.checkpoint import reader
 from cosy_jax.checkpoint.integrity import load_tokenizer, open_folder
 from cosy_jax.checkpoint.parameters import Parameters
@@ -92,7 +93,11 @@ class Synthesizer:
         return DecodePolicy(self.config.llm, sampler, self.precision, reference_slips)
 
     def voice(self, recording: str | Path | Waveform, transcript: str = "") -> Voice:
-        """A recording of at most 30 s as a voice to speak in; modes other than zero-shot need no transcript."""
+        """A recording of 0.5 s to 30 s as a voice to speak in; modes other than zero-shot need no transcript.
+
+        CosyError where it is none of speech, and `RecordingWarning` where it is a bad one (`audio.usable`).
+        """
+        recording = load_voice_recording(recording)
         stages = (self.params("speech_tokenizer"), self.params("speaker_encoder"))
         return Voice(encode_prompt(recording, *stages, self.config), transcript, self.encoders)
 
@@ -141,7 +146,7 @@ class Synthesizer:
     ) -> Speech:
         """What is said in a recording of any length, in another voice, a saved one's name or one at hand.
 
-        CosyError where the source is unreadable, below 16 kHz, shorter than 0.05 s or silent.
+        CosyError where the source is unreadable, truncated, below 16 kHz, shorter than 0.05 s, silent or constant.
         """
         check_speed(speed)
         watch, voice = Stopwatch(on_stage), self.find_voice(voice)

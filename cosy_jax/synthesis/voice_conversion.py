@@ -10,31 +10,25 @@ from pathlib import Path
 
 import numpy as np
 
-from cosy_jax.audio.read import MAX_SECONDS, Waveform, check_audio, load_audio
+from cosy_jax.audio.read import MAX_SECONDS, Waveform
 from cosy_jax.audio.resample import resample
+from cosy_jax.audio.usable import load_speech
 from cosy_jax.config import ModelConfig
-from cosy_jax.errors import CosyError
-from cosy_jax.prompt.encode import check_long_enough
+from cosy_jax.prompt.encode import MIN_SECONDS
 from cosy_jax.prompt.features import RATE
 
 _SHORTEST_SECONDS = 20.0  # of a piece that is followed by another
 _REST_SECONDS = 1.0  # of the last piece
-_SILENT_RMS = 1e-3  # -60 dB of full scale
 
 
 def source_pieces(source: str | Path | Waveform, config: ModelConfig) -> list[np.ndarray]:
     """The source, a file or samples float (S,) and their rate in Hz, as pieces float32 (S,) at 16 kHz of at most 30 s.
 
-    CosyError where it cannot be read, is below 16 kHz, shorter than 0.05 s or silent. Reference:
+    CosyError where it cannot be read, is below 16 kHz, truncated, shorter than 0.05 s, silent or constant. Reference:
     cosyvoice/cli/frontend.py, frontend_vc, which refuses more than 30 s.
     """
-    samples, rate = load_audio(source, max_seconds=None) if isinstance(source, str | Path) else source
-    samples = check_audio(samples, rate, max_seconds=None)
-    check_long_enough(samples, rate)
+    samples, rate = load_speech(source, "The source", MIN_SECONDS, max_seconds=None)
     wav = resample(samples, rate, RATE)
-    if np.sqrt(np.mean(np.square(wav))) < _SILENT_RMS:
-        name = f"The source '{source}'" if isinstance(source, str | Path) else "The source"
-        raise CosyError(f"{name} is silent (below -60 dB): use a recording of speech.")
     return np.split(wav, quiet_cuts(wav, config.token_rate))
 
 
