@@ -81,6 +81,7 @@ def prepare(
         if isinstance(prepared, Failed):
             ready.put(prepared)
             continue
+        stats.segments += len(prepared) if len(prepared) > 1 else 0
         for part in prepared:
             parts.put(part)
     parts.close()

@@ -31,6 +31,7 @@ def render(
     """Mel and audio for each part; a line is handed to `ready` when its last part is rendered or has failed."""
     renderer, assembly = _Renderer(synthesizer, rows, stats), Assembly(synthesizer.config.sample_rate)
     for part in renderer.audio(renderer.mels(decoded)):
+        stats.segments_done += part.part.utterance.parts > 1
         finished = assembly.add(part)
         if finished is not None:
             ready.put(finished)

@@ -21,6 +21,8 @@ class Stats:
     skipped: int = 0  # spoken by an earlier run
     unverified: int = 0  # those of them of which is not known what they were spoken from
     again: Counter[str] = field(default_factory=Counter)  # taken up though an earlier run spoke them, by reason
+    segments: int = 0  # begun, of texts that have several; their lines may not be delivered yet
+    segments_done: int = 0  # those of them that are rendered, or failed
     audio_seconds: float = 0.0
     tokens: int = 0  # speech tokens of the lines that were spoken
     prompts: int = 0  # voices encoded or loaded

@@ -36,9 +36,12 @@ def watch(work: Callable[[], None], stats: "Stats", total: int) -> None:
 
 
 def progress_line(stats: "Stats", total: int) -> str:
-    """Lines done of `total`, seconds of audio, real-time factor and the time that is left."""
+    """Lines done of `total`, segments of long texts, seconds of audio, real-time factor and the time that is left."""
     done, elapsed = stats.lines + stats.skipped, stats.elapsed
-    parts = [f"{done}/{total} lines, {stats.audio_seconds:.0f} s of audio"]
+    parts = [f"{done}/{total} lines"]
+    if stats.segments:
+        parts.append(f"{stats.segments_done}/{stats.segments} segments of long texts")
+    parts.append(f"{stats.audio_seconds:.0f} s of audio")
     if stats.audio_seconds:
         parts.append(f"real-time factor {elapsed / stats.audio_seconds:.3f}")
     if stats.lines:
@@ -80,6 +83,7 @@ def print_failures(failures: "Sequence[Outcome]", failed: int, unrecorded: int) 
         name = outcome.line.key if outcome.line.key is not None else f"line {outcome.line.number}"
         status.print(escaped(f"{name}: {outcome.error}"), markup=False, soft_wrap=True)
     if failed > len(failures):
-        status.print(f"and {failed - len(failures)} more: the results file has all of them")
+        recorded = "" if unrecorded else ": the results file has all of them"
+        status.print(f"and {failed - len(failures)} more{recorded}")
     if unrecorded:
         status.print(f"{unrecorded} outcomes could not be recorded: make room and start again")

@@ -98,6 +98,7 @@ def test_the_counts_add_up(spoken):
     assert 0 < stats.flow_frames <= stats.flow_padded and 0 < stats.vocoder_frames <= stats.vocoder_padded
     assert all(stats.busy[stage] > 0 for stage in (Stage.PROMPT, Stage.LANGUAGE_MODEL, Stage.FLOW, Stage.VOCODER))
     assert stats.timeline
+    assert stats.segments == stats.segments_done > 1  # those of one line
 
 
 @pytest.mark.slow

@@ -6,12 +6,20 @@ import pytest
 
 from cosy_jax.batch.plot import plot_report
 from cosy_jax.batch.stats import STAGES, Stats
+from cosy_jax.cli.batch_report import progress_line
 
 
 def test_shares_of_nothing_are_zero():
     stats = Stats()
     assert (stats.utilisation, stats.flow_waste, stats.vocoder_waste, stats.timeline) == (0, 0, 0, [])
     assert list(stats.busy) == list(STAGES) and not any(stats.busy.values())
+
+
+def test_progress_of_long_texts_is_told_by_segment():
+    assert progress_line(Stats(), 3) == "0/3 lines, 0 s of audio"
+    assert progress_line(Stats(segments=40, segments_done=7), 3).startswith(
+        "0/3 lines, 7/40 segments of long texts, 0 s"
+    )
 
 
 def test_shares():
