@@ -23,10 +23,12 @@ from .read_pt import open_pt
 from .read_safetensors import open_safetensors
 from .release_config import QWEN_FOLDER, YAML_FILE, read_release_config
 from .rules import STAGE_RULES
-from .source import LazyTensor, check_weight_file
+from .source import LazyTensor, brief, check_weight_file
+from .transforms import Shape
 from .verify import Verification, require_onnxruntime, verify_encoders
 from .write_safetensors import write
 
+_FEW_LAYERS = 64
 TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
 
 Progress = Callable[[str, int, int], None]
@@ -106,9 +108,22 @@ def _plan_stages(model_dir: Path) -> tuple[ModelConfig, list[_Stage]]:
     for name, tensors in opened.items():
         path, rules = sources[name], STAGE_RULES[name]
         if path is not None:
-            parameters = plan(path, tensors, rules.rules, flat_shapes(expected_shapes(name, config)), rules.prefix)
+            parameters = plan(path, tensors, rules.rules, _shapes(name, path, len(tensors), config), rules.prefix)
             stages.append(_Stage(name, path, parameters))
     return config, stages
+
+
+def _shapes(stage: str, path: Path, tensors: int, config: ModelConfig) -> dict[str, Shape]:
+    """The shapes that the stage must have; CosyError for sizes of which no network can be built."""
+    layers = {**dict.fromkeys(LLM_STAGES, config.llm.num_layers), "flow": config.flow.depth}.get(stage, 0)
+    if layers > max(_FEW_LAYERS, tensors):  # to trace one takes a quarter of a second
+        raise CosyError(f"{path} holds {tensors} tensors, too few for {layers} layers: use the files of one release.")
+    try:
+        return flat_shapes(expected_shapes(stage, config))
+    # Sizes that contradict each other fail wherever in the network they meet.
+    except Exception as error:
+        reason = brief(error)
+        raise CosyError(f"{path}: the settings beside it fit no network ({reason}): download them again.") from error
 
 
 def _find_source(model_dir: Path, stage: str) -> Path | None:

@@ -2,6 +2,8 @@
 weights, of which neither says the sizes."""
 
 import json
+import math
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from cosy_jax.config import (
 from cosy_jax.errors import CosyError
 
 from .read_yaml import TAG, read_yaml
-from .source import LazyTensor
+from .source import LazyTensor, brief, read_small
 
 YAML_FILE = "cosyvoice3.yaml"
 QWEN_FOLDER = "CosyVoice-BlankEN"
@@ -28,11 +30,18 @@ _CONTROL_IDS = 200  # rows of the speech vocabulary after the codebook, fixed in
 _HEAD_DIM = 64  # of the speech tokenizer
 _HEAD_STRIDE = 8  # the speaker encoder's head halves the bands three times
 
+# Far beyond any model: what is larger is a slip or an attack, and would take all time or memory there is.
+_LARGEST = 1 << 16
+_LARGEST_VOCABULARY = 1 << 24
+_LARGEST_FFT = 1 << 10  # its matrix has twice as many values, squared
+_LONGEST = 8  # list
+_MAX_JSON = 1 << 20  # bytes
+
 Weights = Mapping[str, LazyTensor]
 
 
 class _Settings:
-    """Nested settings read by dotted name; CosyError names what is missing or of the wrong kind."""
+    """Nested settings read by dotted name; CosyError names what is missing, of the wrong kind, or out of all bounds."""
 
     def __init__(self, path: Path, data: Mapping[str, Any]) -> None:
         self.path = path
@@ -45,30 +54,43 @@ class _Settings:
                 raise CosyError(f"{self.path} has no '{name}': use the file of a CosyVoice 3 release.")
             value = value[part]
         if not isinstance(value, kind):
-            raise CosyError(f"{self.path}: '{name}' is {value!r}, not of type {kind.__name__}.")
+            raise self._error(name, value, f"not of type {kind.__name__}")
         return value
 
-    def integer(self, name: str) -> int:
-        return int(self.get(name, int))
+    def integer(self, name: str, least: int = 1, most: int = _LARGEST) -> int:
+        value = self.get(name, int)
+        if isinstance(value, bool) or not least <= value <= most:
+            raise self._error(name, value, f"not a whole number from {least} to {most}")
+        return int(value)
 
     def number(self, name: str) -> float:
         value = self.get(name)
         try:
-            return float(value)  # PyYAML takes 1e-6 for text: YAML 1.1 wants 1.0e-6
-        except (TypeError, ValueError) as error:
-            raise CosyError(f"{self.path}: '{name}' is {value!r}, not a number.") from error
+            number = float(value)  # PyYAML takes 1e-6 for text: YAML 1.1 wants 1.0e-6
+        except (TypeError, ValueError, OverflowError) as error:
+            raise self._error(name, value, "not a number") from error
+        if not math.isfinite(number):
+            raise self._error(name, value, "not a number of finite size")
+        return number
 
     def numbers(self, name: str) -> tuple[int, ...]:
         values = self.get(name, list)
-        if not all(isinstance(value, int) for value in values):
-            raise CosyError(f"{self.path}: '{name}' is {values!r}, not a list of whole numbers.")
+        if not _are_sizes(values):
+            raise self._error(name, values, "not a list of whole numbers")
         return tuple(values)
 
     def nested(self, name: str) -> tuple[tuple[int, ...], ...]:
         values = self.get(name, list)
-        if not all(isinstance(item, list) and all(isinstance(value, int) for value in item) for item in values):
-            raise CosyError(f"{self.path}: '{name}' is {values!r}, not lists of whole numbers.")
+        if len(values) > _LONGEST or not all(isinstance(item, list) and _are_sizes(item) for item in values):
+            raise self._error(name, values, "not lists of whole numbers")
         return tuple(tuple(item) for item in values)
+
+    def _error(self, name: str, value: Any, fault: str) -> CosyError:
+        return CosyError(f"{self.path}: '{name}' is {brief(reprlib.repr(value))}, {fault}.")
+
+
+def _are_sizes(values: list[Any]) -> bool:
+    return 0 < len(values) <= _LONGEST and all(type(value) is int and 0 < value <= _LARGEST for value in values)
 
 
 def read_release_config(folder: Path, speech_tokenizer: Weights, speaker_encoder: Weights) -> ModelConfig:
@@ -98,7 +120,7 @@ def _read_settings(folder: Path) -> _Settings:
         raise CosyError(f"{folder} holds {others[0]}, not {YAML_FILE}: only CosyVoice 3 models can be converted.")
     settings = _Settings(path, read_yaml(path))
     for name, wanted in _CLASSES.items():
-        found = str(settings.get(f"{name}.{TAG}"))
+        found = brief(settings.get(f"{name}.{TAG}"))
         if found.rpartition(".")[2] != wanted:
             raise CosyError(f"{path} builds '{name}' with {found}, not {wanted}: only CosyVoice 3 can be converted.")
     return settings
@@ -106,20 +128,20 @@ def _read_settings(folder: Path) -> _Settings:
 
 def _llm(folder: Path, settings: _Settings) -> LLMConfig:
     path = folder / QWEN_FOLDER / "config.json"
+    content = read_small(path, _MAX_JSON)
     try:
-        qwen = _Settings(path, json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise CosyError(f"{path} is missing: download the whole model folder.") from error
-    except (OSError, ValueError) as error:
+        qwen = _Settings(path, json.loads(content))
+    except (ValueError, RecursionError) as error:
         raise CosyError(f"{path} is not readable as JSON: download it again.") from error
-    if qwen.get("model_type") != "qwen2":
-        raise CosyError(f"{path} describes a '{qwen.get('model_type')}' model, not qwen2: use a CosyVoice 3 folder.")
+    kind = brief(qwen.get("model_type"))
+    if kind != "qwen2":
+        raise CosyError(f"{path} describes a '{kind}' model, not qwen2: use a CosyVoice 3 folder.")
     hidden = qwen.integer("hidden_size")
     if hidden != settings.integer("llm.llm_input_size"):
         raise CosyError(f"{path} has hidden_size {hidden}, {settings.path} another: use the files of one release.")
     codes = settings.integer("llm.speech_token_size")
     return LLMConfig(
-        text_vocab_size=qwen.integer("vocab_size"),
+        text_vocab_size=qwen.integer("vocab_size", most=_LARGEST_VOCABULARY),
         hidden_size=hidden,
         num_layers=qwen.integer("num_hidden_layers"),
         num_heads=qwen.integer("num_attention_heads"),
@@ -137,7 +159,7 @@ def _sampling(settings: _Settings) -> SamplingConfig:
     return SamplingConfig(
         top_p=settings.number(f"{name}.top_p"),
         top_k=settings.integer(f"{name}.top_k"),
-        window=settings.integer(f"{name}.win_size"),
+        window=settings.integer(f"{name}.win_size", least=0),
         repetition_rate=settings.number(f"{name}.tau_r"),
     )
 
@@ -149,7 +171,7 @@ def _flow(settings: _Settings) -> FlowConfig:
         mel_bands=settings.integer("flow.output_size"),
         speaker_dim=settings.integer("flow.spk_embed_dim"),
         token_mel_ratio=settings.integer("flow.token_mel_ratio"),
-        lookahead=settings.integer("flow.pre_lookahead_len"),
+        lookahead=settings.integer("flow.pre_lookahead_len", least=0),
         lookahead_channels=settings.integer("flow.pre_lookahead_layer.channels"),
         dim=settings.integer(f"{dit}.dim"),
         depth=settings.integer(f"{dit}.depth"),
@@ -165,14 +187,14 @@ def _vocoder(settings: _Settings) -> VocoderConfig:
     return VocoderConfig(
         mel_bands=settings.integer("hift.in_channels"),
         base_channels=settings.integer("hift.base_channels"),
-        harmonics=settings.integer("hift.nb_harmonics") + 1,
+        harmonics=settings.integer("hift.nb_harmonics", least=0) + 1,
         sample_rate=settings.integer("hift.sampling_rate"),
         sine_amplitude=settings.number("hift.nsf_alpha"),
         noise_std=settings.number("hift.nsf_sigma"),
         voiced_threshold=settings.number("hift.nsf_voiced_threshold"),
         upsample_rates=settings.numbers("hift.upsample_rates"),
         upsample_kernels=settings.numbers("hift.upsample_kernel_sizes"),
-        n_fft=settings.integer("hift.istft_params.n_fft"),
+        n_fft=settings.integer("hift.istft_params.n_fft", most=_LARGEST_FFT),
         hop=settings.integer("hift.istft_params.hop_len"),
         resblock_kernels=settings.numbers("hift.resblock_kernel_sizes"),
         resblock_dilations=settings.nested("hift.resblock_dilation_sizes"),
@@ -180,7 +202,7 @@ def _vocoder(settings: _Settings) -> VocoderConfig:
         source_resblock_dilations=settings.nested("hift.source_resblock_dilation_sizes"),
         leaky_slope=settings.number("hift.lrelu_slope"),
         audio_limit=settings.number("hift.audio_limit"),
-        lookahead=settings.integer("hift.conv_pre_look_right"),
+        lookahead=settings.integer("hift.conv_pre_look_right", least=0),
         f0_channels=settings.integer("hift.f0_predictor.cond_channels"),
     )
 

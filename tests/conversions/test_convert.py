@@ -119,7 +119,20 @@ def test_a_missing_folder_or_language_model_is_named(model, tmp_path):
         ("speech_token_size: 9", "speech_token_size: 10", "has 10 speech tokens"),
         ("inference_cfg_rate: 0.7", "inference_cfg_rate: high", "is 'high', not a number"),
         ("[16, 11, 7]", "[16, 11, big]", "not a list of whole numbers"),
+        ("[16, 11, 7]", "[]", "not a list of whole numbers"),
+        ("[16, 11, 7]", f"{list(range(1, 1000))}", "not a list of whole numbers"),
+        ("depth: 2", "depth: 100000000", "'flow.decoder.estimator.depth' is 100000000, not a whole number from 1 to"),
+        ("depth: 2", "depth: 60000", "too few for 60000 layers"),
+        ("depth: 2", "depth: -2", "not a whole number"),
+        ("depth: 2", "depth: true", "not a whole number"),
+        ("depth: 2", f"depth: {'[' * 20}{']' * 20}", "not of type int"),
+        ("    heads: 2", "    heads: 0", "not a whole number"),
+        ("    heads: 2", "    heads: 3", "fit no network|does not fit"),
+        ("n_fft: 16", "n_fft: 65536", "not a whole number from 1 to 1024"),
+        ("inference_cfg_rate: 0.7", "inference_cfg_rate: .nan", "not a number of finite size"),
+        ("inference_cfg_rate: 0.7", f"inference_cfg_rate: {'9' * 900}", "not a number"),
     ],
+    ids=lambda value: repr(value)[:40],
 )
 def test_settings_of_another_model_are_refused(model, tmp_path, old, new, reason):
     path = model / "cosyvoice3.yaml"
@@ -128,6 +141,35 @@ def test_settings_of_another_model_are_refused(model, tmp_path, old, new, reason
     path.write_text(text.replace(old, new))
     with pytest.raises(CosyError, match=reason):
         convert(model, tmp_path / "out")
+    assert_nothing_written(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        ("[" * 100_000, "not readable as JSON"),
+        ("{}" + " " * (2 << 20), "is larger than 1024 KiB"),
+        (b"\xff{}", "not readable as JSON"),
+        ("[]", "has no 'model_type'"),
+        ({"model_type": ["qwen2"] * 10_000}, "not qwen2"),
+        ({"num_hidden_layers": 10**8}, "not a whole number"),
+        ({"num_hidden_layers": 5000}, "too few for 5000 layers"),
+        ({"num_attention_heads": 0}, "not a whole number"),
+        ({"num_attention_heads": 5}, "fit no network|does not fit"),
+        ({"num_key_value_heads": 3}, "fit no network|does not fit"),
+        ({"rope_theta": "1e999"}, "not a number of finite size"),
+        ({"rope_theta": 10**400}, "not a number"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_hostile_settings_of_the_language_model_are_one_short_sentence(model, tmp_path, content, reason):
+    path = model / "CosyVoice-BlankEN" / "config.json"
+    if isinstance(content, dict):
+        content = json.dumps(json.loads(path.read_text()) | content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(CosyError, match=reason) as raised:
+        convert(model, tmp_path / "out")
+    assert len(str(raised.value).splitlines()[0]) < 400 + len(str(path))
     assert_nothing_written(tmp_path)
 
 
