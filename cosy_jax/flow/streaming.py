@@ -86,7 +86,7 @@ def extend(
 
     `tokens` int (L,) are all so far, the prompt's first; those from `until` on are lookahead, and where they end the
     utterance does. `until` must lie on a chunk's end unless it is the last. `left_chunks` bounds how far attention
-    looks back beyond the query's own chunk, and so memory and cost; None: to the start.
+    looks back beyond the query's own chunk, and so memory and cost; None: to the start. No more is kept than there is.
     """
     ratio = config.token_mel_ratio
     done = int(state.frames)
@@ -104,6 +104,8 @@ def extend(
         speaker=jnp.asarray(prompt.speaker_embedding)[None],
         count=jnp.asarray(count),
     )
+    if left_chunks is not None:
+        left_chunks = min(left_chunks, buckets.STREAM_SLOTS[-1] // config.chunk_frames)
     slots = _slots(done + count, config, left_chunks)
     mel, state = _extend(params, state, piece, config=config, precision=precision, slots=slots, left_chunks=left_chunks)
     return np.asarray(mel)[:count], state
@@ -114,9 +116,9 @@ def _rows(x: np.ndarray, size: int) -> np.ndarray:
 
 
 def _slots(frames: int, config: FlowConfig, left_chunks: int | None) -> int:
-    if left_chunks is not None:
-        return left_chunks * config.chunk_frames
-    return buckets.bucket(frames, buckets.STREAM_SLOTS, "The stream")
+    """Past frames that are kept: those that may be looked back on, as far as there are any yet."""
+    slots = buckets.bucket(frames, buckets.STREAM_SLOTS, "The stream")
+    return slots if left_chunks is None else min(left_chunks * config.chunk_frames, slots)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "precision", "slots", "left_chunks"))

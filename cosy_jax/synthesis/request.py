@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from cosy_jax.audio.read import Waveform
 from cosy_jax.audio.speed import check_speed
 from cosy_jax.errors import CosyError
@@ -48,7 +50,9 @@ class Request:
             check_transcript(self.way, self.transcript or "")
         elif isinstance(self.voice, Voice):  # what a saved one says is known once it is loaded
             check_transcript(self.way, self.voice.transcript, saved=True)
-        if abs(self.seed) > _SEEDS:
+        if not isinstance(self.seed, int | np.integer):
+            raise CosyError("The seed is no whole number: use one such as 1.", "seed")
+        if abs(int(self.seed)) > _SEEDS:
             raise CosyError(f"The seed is too large: use one from {-_SEEDS} to {_SEEDS}.", "seed")
         check_speed(self.speed)
 

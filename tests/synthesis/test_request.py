@@ -36,6 +36,10 @@ def test_the_mode_follows_from_the_instruction():
         ({"voice": VOICE, "mode": "zero-shot", "instruct": "Whisper."}, ("instruct",), "give both or neither"),
         ({"voice": VOICE, "instruct": ""}, ("instruct",), "give both or neither"),
         ({"voice": VOICE, "seed": 2**63}, ("seed",), "too large"),
+        ({"voice": VOICE, "seed": -(2**62) - 1}, ("seed",), "too large"),
+        ({"voice": VOICE, "seed": 10**5000}, ("seed",), "too large"),
+        ({"voice": VOICE, "seed": 1.5}, ("seed",), "no whole number"),
+        ({"voice": VOICE, "seed": "1"}, ("seed",), "no whole number"),
         ({"voice": VOICE, "speed": 3.0}, ("speed",), "not supported"),
     ],
 )

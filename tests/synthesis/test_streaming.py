@@ -78,6 +78,19 @@ def test_limited_past_keeps_memory_and_stays_close(synthesizer, whole):
         assert held == state_bytes(config, FLOAT32, 100) == 2 * state_bytes(config, BFLOAT16, 100)
 
 
+@pytest.mark.parametrize("left_chunks", [300, 100_000, 10**30])
+def test_a_past_of_any_length_takes_what_there_is(synthesizer, left_chunks):
+    """Not 3.6 GB, and numbers beyond 32 bits are numbers too."""
+    config = synthesizer.config.flow
+    params, tokens = synthesizer.params("flow"), np.asarray([*PROMPT.speech_tokens, *TOKENS], np.int32)
+    state = init_state(config, FLOAT32)
+    with count_compilations() as compiled:
+        _, state = extend(params, state, tokens, 75, PROMPT, config, FLOAT32, left_chunks=left_chunks)
+    held = sum(leaf.nbytes for layer in state.layers for leaf in layer)
+    assert held == state_bytes(config, FLOAT32, 500)
+    assert left_chunks == 300 or compiled.programs == 0
+
+
 @pytest.mark.slow
 def test_joins_do_not_click(synthesizer):
     pieces = list(start(synthesizer, [TOKENS]))
