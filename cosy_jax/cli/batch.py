@@ -1,22 +1,21 @@
 """`cosy-jax batch`: a manifest of many lines in, an audio file for each out."""
 
 import argparse
-import threading
 from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.batch_report import print_failures, print_summary, watch
 from cosy_jax.cli.common import (
-    INTERRUPTED,
     add_command,
     add_llm_option,
     add_runtime_options,
     add_text_options,
     add_voices_folder,
+    say_model,
     start_jax,
-    status,
     text_options,
 )
-from cosy_jax.cli.interrupt import two_interrupts
+from cosy_jax.cli.interrupt import Stop, two_interrupts
+from cosy_jax.cli.output import status
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
@@ -66,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
 
     devices = local_devices(args.model_parallel)
     synthesizer = Synthesizer(args.weights, args.llm, get_precision(args.dtype), devices, args.voices)
-    status.print(f"language model: {synthesizer.llm}")
-    stop = threading.Event()
+    say_model(synthesizer)
+    stop = Stop()
     with Results(args.out, args.num_shards, args.shard_index) as results:
         stats = _speak_all(args, synthesizer, results, total, stop)
     if args.plot:
@@ -75,12 +74,12 @@ def run(args: argparse.Namespace) -> int:
 
         plot_report(args.plot, results.path, stats)
     if stop.is_set():
-        return INTERRUPTED
+        return stop.status
     return SOME_FAILED if stats.failed else 0
 
 
 def _speak_all(
-    args: argparse.Namespace, synthesizer: "Synthesizer", results: "Results", total: int, stop: threading.Event
+    args: argparse.Namespace, synthesizer: "Synthesizer", results: "Results", total: int, stop: Stop
 ) -> "Stats":
     """Speaks what is still to speak, under a progress bar, and prints what came of it."""
     from cosy_jax.batch.delivery import Delivery
@@ -107,16 +106,13 @@ def _speak_all(
 def _check_inputs(args: argparse.Namespace) -> int:
     """Lines in the manifest; CosyError for what cannot be done, before the work."""
     from cosy_jax.batch.manifest import count_lines
-    from cosy_jax.files import check_writable
+    from cosy_jax.plot import check_picture
 
     for option, count in (("--slots", args.slots), ("--flow-rows", args.flow_rows)):
         if count is not None and count < 1:
             raise CosyError(f"{option} cannot be {count}: give at least 1.")
     if args.plot:
-        from cosy_jax.plot import figure_type
-
-        check_writable(args.plot)
-        figure_type()
+        check_picture(args.plot)
     return count_lines(args.manifest, args.num_shards, args.shard_index)
 
 

@@ -39,6 +39,7 @@ from cosy_jax.synthesis.streaming import cached_solver, exact_solver, hops, stre
 from cosy_jax.synthesis.voice import Voice, check_voice
 from cosy_jax.synthesis.voice_conversion import source_pieces
 from cosy_jax.synthesis.voices import default_folder, load_voice
+from cosy_jax.text.check import speakable
 from cosy_jax.text.special_tokens import END_OF_PROMPT
 from cosy_jax.text.split import segment_text
 from cosy_jax.text.tokenizer import TextTokenizer
@@ -69,7 +70,7 @@ class Synthesizer:
         self.llm = reader.select_llm(self.weights, llm)
         self.tokenizer = TextTokenizer.load(self.weights / "tokenizer")
         self.precision, self.devices = precision, devices
-        self.voices = Path(voices or default_folder())
+        self.voices = Path(voices) if voices else None
         self._params = Parameters(self.weights, self.config, self.llm, precision, devices)
 
     def params(self, stage: str) -> dict:
@@ -108,7 +109,7 @@ class Synthesizer:
         if recording is not None:
             return self.voice(recording, transcript or "")
         assert voice is not None
-        found = voice if isinstance(voice, Voice) else load_voice(self.voices, voice)
+        found = voice if isinstance(voice, Voice) else load_voice(self.voices or default_folder(), voice)
         check_voice(found, self.config, self.encoders)
         return found
 
@@ -197,7 +198,7 @@ class Synthesizer:
     def _decode_arriving(self, text: Iterable[str], request: Request) -> Iterator[list[int]]:
         before, speech_ids = lm_context(request.way, request.voice_at_hand, request.instruct or "")
         context = BistreamContext(self.tokenizer.encode(before), speech_ids, self.tokenizer.end_of_prompt_id)
-        ids = (self.tokenizer.encode(piece) for piece in text)
+        ids = (self.tokenizer.encode(piece) for piece in speakable(text))
         policy = self.policy(request.reference_slips)
         return bistream_tokens(self.params("llm"), ids, context, jax.random.key(request.seed), policy)
 
