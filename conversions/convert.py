@@ -45,7 +45,7 @@ class Report:
     sources: dict[str, dict[str, Any]]
     verification: Verification | None = None
 
-    def __rich__(self) -> str:
+    def summary(self) -> str:
         """The summary that the command line prints."""
         lines = [f"{self.folder}: language models {', '.join(self.llm_variants)}"]
         lines += [f"  {name:<28}{size / 1e6:>10.1f} MB" for name, size in self.files.items()]

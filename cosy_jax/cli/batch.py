@@ -1,14 +1,12 @@
 """`cosy-jax batch`: a manifest of many lines in, an audio file for each out."""
 
 import argparse
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.batch_report import print_failures, print_summary, watch
 from cosy_jax.cli.common import (
-    INTERRUPTED,
     add_command,
     add_llm_option,
     add_mode_options,
@@ -16,11 +14,12 @@ from cosy_jax.cli.common import (
     add_speed_option,
     add_text_options,
     add_voice_choice,
+    say_model,
     start_jax,
-    status,
     text_options,
 )
-from cosy_jax.cli.interrupt import two_interrupts
+from cosy_jax.cli.interrupt import Stop, two_interrupts
+from cosy_jax.cli.output import status
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
@@ -97,8 +96,8 @@ def _run(args: argparse.Namespace, manifest: Path, folder: Path) -> int:
     total, lines = count_lines(manifest, *shard), read_manifest(manifest, *shard, reading)
     devices = local_devices(args.model_parallel)
     synthesizer = Synthesizer(args.weights, args.llm, get_precision(args.dtype), devices, args.voices)
-    status.print(f"language model: {synthesizer.llm}")
-    stop = threading.Event()
+    say_model(synthesizer)
+    stop = Stop()
     with Results(args.out, *shard) as results:
         stats = _speak_all(args, synthesizer, results, lines, total, stop)
     if args.plot:
@@ -106,7 +105,7 @@ def _run(args: argparse.Namespace, manifest: Path, folder: Path) -> int:
 
         plot_report(args.plot, results.path, stats)
     if stop.is_set():
-        return INTERRUPTED
+        return stop.status
     return SOME_FAILED if stats.failed else 0
 
 
@@ -116,7 +115,7 @@ def _speak_all(
     results: "Results",
     written: "Iterator[Line | BadLine]",
     total: int,
-    stop: threading.Event,
+    stop: Stop,
 ) -> "Stats":
     """Speaks what is still to speak of `total` lines, under a progress bar, and prints what came of it."""
     from cosy_jax.batch.delivery import Delivery, with_origins
@@ -142,16 +141,13 @@ def _speak_all(
 
 def _check_options(args: argparse.Namespace) -> None:
     """CosyError for what cannot be done, before anything is read."""
-    from cosy_jax.files import check_writable
+    from cosy_jax.plot import check_picture
 
     for option, count in (("--slots", args.slots), ("--flow-rows", args.flow_rows)):
         if count is not None and not 1 <= count <= _MOST_ROWS:
             raise CosyError(f"{option} cannot be {count}: give 1 to {_MOST_ROWS}.")
     if args.plot:
-        from cosy_jax.plot import figure_type
-
-        check_writable(args.plot)
-        figure_type()
+        check_picture(args.plot)
 
 
 def _plain_fields(args: argparse.Namespace) -> dict[str, Any] | None:

@@ -1,23 +1,12 @@
-"""What several subcommands share: options, logging, the compilation cache and the progress bar."""
+"""What several subcommands share: options and what they ask for."""
 
 import argparse
-import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
+from cosy_jax.cli.output import say, say_warning
+from cosy_jax.cli.texts import text_argument
 from cosy_jax.nn import compile_cache
 
 if TYPE_CHECKING:
@@ -25,14 +14,13 @@ if TYPE_CHECKING:
     from cosy_jax.synthesis.synthesizer import Synthesizer
     from cosy_jax.text.normalise import FrontendOptions
 
-INTERRUPTED = 130  # exit status
+EXIT_STATUS = """exit status:
+  0    done
+  1    a check was missed, or lines of a batch failed
+  2    bad input, or the machine refused: a sentence on standard error says what
+  130  interrupted by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP; 141 where the reader of a pipe went away"""
 # Where an option has another name than the field of the request.
 _FLAGS = {"recording": "--prompt-wav", "transcript": "--prompt-text", "overwrite": "--force", "frontend": "--verbatim"}
-
-console = Console(highlight=False)
-if not console.is_terminal:
-    console = Console(highlight=False, width=200)  # a pipe has no width: keep the lines of tables whole
-status = Console(stderr=True, highlight=False)
 
 
 def add_command(commands: Any, name: str, help_line: str, example: str, run: Any) -> argparse.ArgumentParser:
@@ -41,7 +29,7 @@ def add_command(commands: Any, name: str, help_line: str, example: str, run: Any
         name,
         help=help_line,
         description=help_line[0].upper() + help_line[1:] + ".",
-        epilog=f"example:\n  {example}",
+        epilog=f"example:\n  {example}\n\n{EXIT_STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
@@ -53,6 +41,7 @@ def add_runtime_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype",
         default="float32",
+        choices=("float32", "bfloat16", "int8"),
         help="float32 (default), bfloat16 for language model and flow, or int8 for the language model's matrices and "
         "bfloat16 for the rest",
     )
@@ -67,7 +56,9 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
         default=compile_cache.default_cache(),
         help="where compiled programs are kept between runs, or 'off' (default: %(default)s; env COSY_JAX_CACHE)",
     )
+    parser.add_argument("--device", choices=compile_cache.DEVICES, help="what computes (default: the best there is)")
     parser.add_argument("-v", "--verbose", action="store_true", help="let JAX and XLA log")
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
 
 
 def add_voices_folder(parser: argparse.ArgumentParser) -> None:
@@ -82,19 +73,25 @@ def add_voices_folder(parser: argparse.ArgumentParser) -> None:
 def add_voice_choice(parser: argparse.ArgumentParser) -> None:
     """Options of every command that speaks in a voice; `voice_fields` reads them."""
     parser.add_argument("--prompt-wav", metavar="FILE", help="the voice: a recording of up to 30 s")
-    parser.add_argument("--voice", metavar="NAME", help="in place of a recording: what `cosy-jax voice add` saved")
+    parser.add_argument(
+        "--voice", metavar="NAME", type=text_argument, help="in place of a recording: what `cosy-jax voice add` saved"
+    )
     add_voices_folder(parser)
 
 
 def add_mode_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that speaks one text; `speaking_request` reads them."""
-    parser.add_argument("--prompt-text", help="what is said in the recording; mode zero-shot needs it")
+    parser.add_argument(
+        "--prompt-text", type=text_argument, help="what is said in the recording; mode zero-shot needs it"
+    )
     parser.add_argument(
         "--mode",
         choices=("zero-shot", "cross-lingual", "instruct"),
         help="continue the recording, take only its voice, or obey an instruction (default: zero-shot)",
     )
-    parser.add_argument("--instruct", metavar="TEXT", help="how to speak; mode instruct is then the default")
+    parser.add_argument(
+        "--instruct", metavar="TEXT", type=text_argument, help="how to speak; mode instruct is then the default"
+    )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same speech (default: 0)")
 
 
@@ -119,7 +116,7 @@ def text_options(args: argparse.Namespace) -> "FrontendOptions":
     from cosy_jax.text.normalise import FrontendOptions, has_wetext
 
     if not (args.verbatim or has_wetext()):
-        status.print("text: only digits are spelled out; pip install 'cosy_jax[text]' for the rest", markup=False)
+        say("text: only digits are spelled out; pip install 'cosy_jax[text]' for the rest")
     return FrontendOptions(enabled=not args.verbatim, language=args.language)
 
 
@@ -147,13 +144,19 @@ def speaking_request(args: argparse.Namespace, text: "str | Iterable[str]", spee
 
 
 def resolved(synthesizer: "Synthesizer", request: "Request") -> "Request":
-    """The request with its voice at hand; says what is put in front of its transcript."""
-    from cosy_jax.text.check import with_prefix
+    """The request with its voice at hand; says what is added to its transcript."""
+    from cosy_jax.text.check import SYSTEM_PREFIX, with_prefix
 
     found = synthesizer.resolve(request)
     if found.way == "zero-shot" and with_prefix(found.voice_at_hand.transcript)[1]:
-        status.print("prompt text: put 'You are a helpful assistant.<|endofprompt|>' in front", markup=False)
+        say(f"transcript: added in front what the model was trained with, '{SYSTEM_PREFIX}'")
     return found
+
+
+def say_model(synthesizer: "Synthesizer") -> None:
+    """Which of a release's language models speaks."""
+    kind = "tuned by reinforcement learning (rl)" if synthesizer.llm == "llm.rl" else "base"
+    say(f"language model: {kind}")
 
 
 def flag(field: str) -> str:
@@ -162,32 +165,9 @@ def flag(field: str) -> str:
 
 
 def start_jax(args: argparse.Namespace) -> None:
-    """Sets up logging, warnings and the compilation cache; call before the first computation."""
-    compile_cache.start_jax(args.compile_cache, args.verbose)
+    """Sets up logging, warnings, the device and the compilation cache; call before the first computation."""
+    warnings.showwarning = say_warning
+    compile_cache.start_jax(args.compile_cache, args.verbose, args.device)
     from cosy_jax.text.normalise import NoWetextWarning
 
     warnings.simplefilter("ignore", NoWetextWarning)  # commands that read text say it in a sentence of their own
-    warnings.showwarning = _say_warning
-
-
-def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    status.print(f"warning: {message}", markup=False, soft_wrap=True)
-
-
-def say_interrupted() -> None:
-    print("cosy-jax: interrupted; nothing was left half written.", file=sys.stderr, flush=True)
-
-
-def progress_bar() -> Progress:
-    """A bar on standard error that keeps ticking while a compiled program runs; nothing where it is no terminal."""
-    columns = (SpinnerColumn(), TextColumn("{task.description:<16}"), BarColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=status, transient=True, disable=not status.is_terminal)
-
-
-@contextmanager
-def file_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for files that are written one after the other; gives what is told (file, bytes done, bytes in all)."""
-    columns = (TextColumn("{task.description:<24}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=status, transient=True, disable=not status.is_terminal) as bar:
-        task = bar.add_task("reading", total=None)
-        yield lambda file, done, total: bar.update(task, description=file, completed=done, total=total)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from cosy_jax.cli.common import add_command, progress_bar, status
+from cosy_jax.cli.common import add_command
+from cosy_jax.cli.output import progress_bar, put, say, shown
 
 if TYPE_CHECKING:
     from cosy_jax.cli.compare_report import Results
@@ -30,20 +31,18 @@ def add_parser(commands: Any) -> None:
     parser = add_command(commands, "compare", "compare audio files with the first of them", _EXAMPLE, run)
     parser.add_argument("first", metavar="A.wav", help="what the others are compared with")
     parser.add_argument("others", nargs="+", metavar="B.wav", help="more than one: a table with a row a file")
-    parser.add_argument("--plot", metavar="FILE", help="a PNG with waveforms, mels and F0 above each other")
+    parser.add_argument("--plot", metavar="PNG", help="a picture with waveforms, mels and F0 above each other")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--min-snr", type=float, metavar="DB", help="exit with 1 where an SNR is lower (not matched)")
 
 
 def run(args: argparse.Namespace) -> int:
     from cosy_jax.compare.extra import import_librosa
-    from cosy_jax.files import check_writable
-    from cosy_jax.plot import figure_type
+    from cosy_jax.plot import check_picture
 
     import_librosa()
     if args.plot:
-        figure_type()
-        check_writable(args.plot)
+        check_picture(args.plot)
     from cosy_jax.cli.compare_report import print_many, print_two
     from cosy_jax.compare.report import to_json
 
@@ -53,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
         plot_recordings(args.plot, [recording for recording, _ in results])
     if args.json:
-        print(to_json(results))
+        put(to_json(results))
     else:
         (print_two if len(results) == 2 else print_many)(results)
     return _check_snr(results, args.min_snr)
@@ -66,7 +65,7 @@ def _compare(paths: list[str]) -> "Results":
         task = bar.add_task("reading", total=len(paths) + 1)
 
         def on_file(path: str) -> None:
-            bar.update(task, description=escape(Path(path).name), advance=1)
+            bar.update(task, description=escape(shown(Path(path).name)), advance=1)
 
         return compare_files(paths, on_file)
 
@@ -79,5 +78,5 @@ def _check_snr(results: "Results", limit: float | None) -> int:
         if comparison and limit is not None and not comparison.alignment.snr_db >= limit
     ]
     for path, snr in low:
-        status.print(f"{path}: SNR {snr:.1f} dB, less than {limit:g} dB", markup=False, soft_wrap=True)
+        say(f"{path}: SNR {snr:.1f} dB, less than {limit:g} dB")
     return int(bool(low))

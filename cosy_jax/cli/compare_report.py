@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from rich.table import Table
 
-from cosy_jax.cli.common import console
+from cosy_jax.cli.output import console, tell
 from cosy_jax.compare.verdict import file_warnings, sentence
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ def _figures_table(*columns: str) -> Table:
 def _print(labels: Sequence[str], table: Table, results: Results) -> None:
     """The paths behind the labels, the table, and what there is to say of each file."""
     for label, (recording, _) in zip(labels, results, strict=True):
-        console.print(f"{label}: {recording.path}", markup=False, soft_wrap=True)
+        tell(f"{label}: {recording.path}")
     console.print(table)
     for label, (recording, comparison) in zip(labels, results, strict=True):
         verdict = [sentence(comparison)] if comparison else []
         if remarks := verdict + file_warnings(recording.level, comparison):
-            console.print(f"{label}: {'; '.join(remarks)}", markup=False, soft_wrap=True)
+            tell(f"{label}: {'; '.join(remarks)}")
 
 
 def _pair_number(pair: "_Figure[Comparison]", comparison: "Comparison | None") -> str:

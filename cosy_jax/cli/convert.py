@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from cosy_jax.cli.common import add_command, console, file_progress
+from cosy_jax.cli.common import add_command
+from cosy_jax.cli.output import file_progress, tell
 
 
 def add_parser(commands: Any) -> None:
@@ -22,5 +23,5 @@ def run(args: argparse.Namespace) -> int:
 
     with file_progress() as progress:
         report = convert(args.model, args.out, dtype=args.dtype, verify=args.verify, progress=progress)
-    console.print(report, soft_wrap=True)
+    tell(report.summary())
     return 0

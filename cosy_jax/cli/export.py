@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from cosy_jax.cli.common import add_command, console, file_progress
+from cosy_jax.cli.common import add_command
+from cosy_jax.cli.output import file_progress, tell
 
 
 def add_parser(commands: Any) -> None:
@@ -19,6 +20,6 @@ def run(args: argparse.Namespace) -> int:
 
     with file_progress() as progress:
         files = export_release(args.weights, args.out, progress)
-    console.print(f"{args.out}: {', '.join(files)}, float32", markup=False, soft_wrap=True)
-    console.print(f"not written: {' and '.join(ENCODERS)}; copy them from the release", markup=False, soft_wrap=True)
+    tell(f"{args.out}: {', '.join(files)}, float32")
+    tell(f"not written: {' and '.join(ENCODERS)}; copy them from the release")
     return 0

@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from cosy_jax.cli.common import add_command, console
+from cosy_jax.cli.common import add_command
+from cosy_jax.cli.output import console
 
 
 def add_parser(commands: Any) -> None:

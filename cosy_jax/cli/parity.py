@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosy_jax.cli.common import add_command, add_runtime_options, progress_bar, start_jax, status
+from cosy_jax.cli.common import add_command, add_runtime_options, start_jax
+from cosy_jax.cli.output import progress_bar, put, say
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     synthesizer = Synthesizer(args.weights, llm=args.llm, precision=get_precision(args.dtype))
     report, pictures = _work(args, synthesizer)
     if args.json:
-        print(to_json(report))
+        put(to_json(report))
     else:
         print_report(report, args.trace, args.truth)
     _write(args, report, pictures)
@@ -108,4 +109,4 @@ def _write(args: argparse.Namespace, report: "Report", pictures: dict[str, bytes
         files[Path(args.html)] = to_html(report, pictures).encode("utf-8")
     for path, content in files.items():
         write_whole(path, content)
-        status.print(f"{path}: written", markup=False, soft_wrap=True)
+        say(f"{path}: written")

@@ -3,7 +3,7 @@
 from rich.markup import escape
 from rich.table import Table
 
-from cosy_jax.cli.common import console
+from cosy_jax.cli.output import console, shown, tell
 from cosy_jax.parity.report import tables
 from cosy_jax.parity.report.report import Explanation, Report
 from cosy_jax.parity.report.truth import truth_table
@@ -17,15 +17,15 @@ def print_report(report: Report, trace: bool, truth: bool) -> None:
     where some were looked for."""
     _print_table(tables.checks_table(report.results))
     for name in report.not_covered:
-        _print_line(f"{name}: not covered, no check reads it")
+        tell(f"{name}: not covered, no check reads it")
     total = len(report.checks)
-    _print_line(f"{total - report.missed} of {total} checks ok")
+    tell(f"{total - report.missed} of {total} checks ok")
     if truth:
-        _print_line("\n" + (truth_table(report.results) or _NO_TRUTH))
+        tell("\n" + (truth_table(report.results) or _NO_TRUTH))
     if report.explanation is None:
         return
     for remark in report.explanation.remarks:
-        _print_line(remark)
+        tell(remark)
     if trace:
         _print_trace(report.explanation)
     _print_findings(report.explanation)
@@ -41,16 +41,16 @@ def _print_trace(explanation: Explanation) -> None:
 
 def _print_findings(explanation: Explanation) -> None:
     findings = explanation.diagnosis.findings
-    _print_line("")
+    tell("")
     if findings:
-        _print_line("look first at")
-        _print_line(f"  {tables.sentence(findings[0])}")
+        tell("look first at")
+        tell(f"  {tables.sentence(findings[0])}")
     else:
-        _print_line(tables.NOTHING_FOUND)
+        tell(tables.NOTHING_FOUND)
     if findings[1:]:
-        _print_line("what else is out of order, in the order of the data's way")
+        tell("what else is out of order, in the order of the data's way")
     for finding in findings[1:]:
-        _print_line(f"  {tables.sentence(finding)}")
+        tell(f"  {tables.sentence(finding)}")
     for dump, differences in explanation.differences.items():
         for difference in differences:
             _print_titled(tables.difference_title(dump, difference), tables.difference_table(difference))
@@ -58,17 +58,13 @@ def _print_findings(explanation: Explanation) -> None:
 
 def _print_titled(title: str, table: tables.TextTable) -> None:
     if table.rows:
-        _print_line("")
-        _print_line(title)
+        tell("")
+        tell(title)
         _print_table(table)
 
 
-def _print_line(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
-
-
 def _print_table(table: tables.TextTable) -> None:
-    shown = Table(*table.header, box=None)
+    drawn = Table(*table.header, box=None)
     for row in table.rows:
-        shown.add_row(*(f"[{_COLOURS[cell]}]{cell}[/]" if cell in _COLOURS else escape(cell) for cell in row))
-    console.print(shown, soft_wrap=True)
+        drawn.add_row(*(f"[{_COLOURS[cell]}]{cell}[/]" if cell in _COLOURS else escape(shown(cell)) for cell in row))
+    console.print(drawn, soft_wrap=True)

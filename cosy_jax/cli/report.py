@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from cosy_jax.cli.common import console, progress_bar
+from cosy_jax.cli.output import console, progress_bar, tell
 
 if TYPE_CHECKING:
     from cosy_jax.nn.compile_log import CompileCount
@@ -40,10 +40,8 @@ def _print_report(out: str, speech: "Speech", seconds: dict[str, float], compile
     for stage, value in seconds.items():
         table.add_row(stage, f"{value:.2f}")
     console.print(table)
-    console.print(f"of which {compiled.seconds:.1f} s compiling {compiled.programs} programs (kept for the next run)")
-    console.print(
+    tell(f"programs: {compiled.compiled} compiled, {compiled.cached} from the cache, in {compiled.seconds:.1f} s")
+    tell(
         f"{out}: {speech.duration:.2f} s of speech, {len(speech.tokens)} speech tokens, "
-        f"real-time factor {seconds['all'] / speech.duration:.2f}",
-        markup=False,
-        soft_wrap=True,
+        f"real-time factor {seconds['all'] / speech.duration:.2f}"
     )

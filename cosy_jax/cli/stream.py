@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cosy_jax.cli.common import progress_bar, status
+from cosy_jax.cli.output import progress_bar, say, standard_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,15 +34,14 @@ def speak_stream(
                 yield piece
 
         if args.out == "-":
-            write_pcm(sys.stdout.buffer, watched())
+            with standard_output():
+                write_pcm(sys.stdout.buffer, watched())
         else:
             write_pieces(args.out, watched(), rate)
     if arrivals:
         spoken, taken = sum(seconds for _, seconds in arrivals), arrivals[-1][0]
         out = "standard output (16-bit PCM, mono, 24 kHz)" if args.out == "-" else args.out
-        status.print(
+        say(
             f"{out}: {spoken:.2f} s of speech in {len(arrivals)} pieces, the first after {arrivals[0][0]:.2f} s, "
-            f"real-time factor {taken / spoken:.2f}",
-            markup=False,
-            soft_wrap=True,
+            f"real-time factor {taken / spoken:.2f}"
         )

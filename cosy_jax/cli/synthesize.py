@@ -1,7 +1,6 @@
 """`cosy-jax synthesize`: a text and a recorded voice in, a wav out."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.common import (
@@ -13,11 +12,12 @@ from cosy_jax.cli.common import (
     add_text_options,
     add_voice_choice,
     resolved,
+    say_model,
     speaking_request,
     start_jax,
-    status,
 )
 from cosy_jax.cli.report import produce
+from cosy_jax.cli.texts import STANDARD_INPUT, arriving_lines, text_argument
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ _EXAMPLE = """cosy-jax synthesize --weights weights/tiny --text "Good morning." 
 def add_parser(commands: Any) -> None:
     parser = add_command(commands, "synthesize", "speak a text in a recorded voice", _EXAMPLE, run)
     parser.add_argument("--weights", required=True, metavar="DIR", help="a folder that `cosy-jax convert` wrote")
-    parser.add_argument("--text", required=True, help="what to say; with --stream, - reads lines as they come")
+    parser.add_argument(
+        "--text", required=True, type=text_argument, help="what to say; with --stream, - reads lines as they come"
+    )
     add_voice_choice(parser)
     add_mode_options(parser)
     parser.add_argument(
@@ -66,10 +68,10 @@ def run(args: argparse.Namespace) -> int:
     from cosy_jax.synthesis.stage import Stage
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
-    request = speaking_request(args, sys.stdin if args.text == "-" else args.text, args.speed)
+    request = speaking_request(args, arriving_lines() if args.text == STANDARD_INPUT else args.text, args.speed)
     streaming = _stream_options(args, request)
     synthesizer = Synthesizer(args.weights, args.llm, get_precision(args.dtype), voices=args.voices)
-    status.print(f"language model: {synthesizer.llm}")
+    say_model(synthesizer)
 
     def encoded() -> "Request":
         found = resolved(synthesizer, request)
@@ -96,6 +98,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
     """CosyError for what cannot be written, or would need --stream; before the work, not after it."""
     from cosy_jax.audio.write import check_suffix
     from cosy_jax.files import check_writable
+    from cosy_jax.plot import check_picture
 
     if not args.stream and "-" in (args.text, args.out):
         raise CosyError("Standard input and output carry streams only: add --stream, or name a text and a file.")
@@ -105,7 +108,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
         check_writable(args.out)
         check_suffix(args.out)
     if args.plot:
-        check_writable(args.plot)
+        check_picture(args.plot)
 
 
 def _stream_options(args: argparse.Namespace, request: "Request") -> "StreamOptions | None":

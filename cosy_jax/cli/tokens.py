@@ -11,12 +11,13 @@ from cosy_jax.cli.common import (
     add_runtime_options,
     add_text_options,
     add_voice_choice,
-    progress_bar,
     resolved,
+    say_model,
     speaking_request,
     start_jax,
-    status,
 )
+from cosy_jax.cli.output import progress_bar, put
+from cosy_jax.cli.texts import text_argument
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ _OF_A_TEXT = ("prompt_wav", "voice", "prompt_text", "mode", "instruct", "languag
 def add_parser(commands: Any) -> None:
     parser = add_command(commands, "tokens", "print the speech tokens of a text, or of a recorded run", _EXAMPLE, run)
     parser.add_argument("--weights", required=True, metavar="DIR", help="a folder that `cosy-jax convert` wrote")
-    parser.add_argument("--text", help="what to say; its tokens are those that `cosy-jax synthesize` speaks")
+    parser.add_argument(
+        "--text", type=text_argument, help="what to say; its tokens are those that `cosy-jax synthesize` speaks"
+    )
     parser.add_argument(
         "--dumps", metavar="DIR", help="in place of a text: the recorded runs of a capture, with their recorded noise"
     )
@@ -55,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         lines = list(_of_dumps(args) if args.text is None else _of_text(args))
     # Not before: on a terminal the bar sends standard output where it is drawn itself.
     for line in lines:
-        print(line)
+        put(line)
     return 0
 
 
@@ -88,5 +91,5 @@ def _load(args: argparse.Namespace, llm: str) -> "Synthesizer":
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
     synthesizer = Synthesizer(args.weights, args.llm or llm, get_precision(args.dtype), voices=args.voices)
-    status.print(f"language model: {synthesizer.llm}")
+    say_model(synthesizer)
     return synthesizer

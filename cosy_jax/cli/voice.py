@@ -7,14 +7,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from cosy_jax.cli.common import (
-    add_command,
-    add_compile_options,
-    add_voices_folder,
-    console,
-    progress_bar,
-    start_jax,
-)
+from cosy_jax.cli.common import add_command, add_compile_options, add_voices_folder, start_jax
+from cosy_jax.cli.output import console, progress_bar, shown, tell
+from cosy_jax.cli.texts import text_argument
 
 if TYPE_CHECKING:
     from cosy_jax.synthesis.voices import VoiceInfo
@@ -26,10 +21,14 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("voice", help="save voices under a name, list, show and remove them")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     add = add_command(actions, "add", "save the voice of a recording under a name", _ADD.strip(), run_add)
-    add.add_argument("name", metavar="NAME", help="letters, digits, '_', and behind the first '-' and '.'")
+    add.add_argument(
+        "name", metavar="NAME", type=text_argument, help="letters, digits, '_', and behind the first '-' and '.'"
+    )
     add.add_argument("--weights", required=True, metavar="DIR", help="a folder that `cosy-jax convert` wrote")
     add.add_argument("--prompt-wav", required=True, metavar="FILE", help="the recording, up to 30 s")
-    add.add_argument("--prompt-text", default="", help="what is said in it; mode zero-shot needs it")
+    add.add_argument(
+        "--prompt-text", type=text_argument, default="", help="what is said in it; mode zero-shot needs it"
+    )
     add.add_argument("--force", action="store_true", help="replace the voice of this name")
     add_voices_folder(add)
     add_compile_options(add)
@@ -37,7 +36,7 @@ def add_parser(commands: Any) -> None:
     shown = add_command(actions, "show", "tell what a saved voice holds", "cosy-jax voice show anna", run_show)
     removed = add_command(actions, "remove", "delete a saved voice", "cosy-jax voice remove anna", run_remove)
     for action in (shown, removed):
-        action.add_argument("name", metavar="NAME", help="of a saved voice")
+        action.add_argument("name", metavar="NAME", type=text_argument, help="of a saved voice")
     for action in (listed, shown, removed):
         add_voices_folder(action)
 
@@ -63,12 +62,13 @@ def run_list(args: argparse.Namespace) -> int:
 
     voices = list_voices(_folder(args))
     if not voices:
-        _print(f"No voices in {_folder(args)}: save one with `cosy-jax voice add`.")
+        tell(f"No voices in {_folder(args)}: save one with `cosy-jax voice add`.")
         return 0
     table = Table("voice", "seconds", "recording", "transcript", box=None)
     for info in voices:
         seconds = "" if info.problem else f"{info.seconds:.2f}"
-        table.add_row(*(Text(cell) for cell in (info.name, seconds, info.source, info.problem or info.transcript)))
+        cells = (info.name, seconds, info.source, info.problem or info.transcript)
+        table.add_row(*(Text(shown(cell)) for cell in cells))
     console.print(table)
     return 0
 
@@ -85,7 +85,7 @@ def run_remove(args: argparse.Namespace) -> int:
     from cosy_jax.synthesis.voices import remove_voice
 
     remove_voice(_folder(args), args.name)
-    _print(f"Voice '{args.name}' removed.")
+    tell(f"Voice '{args.name}' removed.")
     return 0
 
 
@@ -97,14 +97,10 @@ def _show(info: "VoiceInfo") -> None:
         ("recording", info.source or "not known"),
         ("transcript", info.transcript or "none: for modes cross-lingual and instruct"),
     ):
-        _print(f"{title + ':':<12}{value}")
+        tell(f"{title + ':':<12}{value}")
 
 
 def _folder(args: argparse.Namespace) -> Path:
     from cosy_jax.synthesis.voices import default_folder
 
     return Path(args.voices) if args.voices else default_folder()
-
-
-def _print(line: str) -> None:
-    console.print(line, markup=False, soft_wrap=True)

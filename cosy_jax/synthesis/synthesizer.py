@@ -41,6 +41,7 @@ from cosy_jax.synthesis.streaming import cached_solver, exact_solver, hops, stre
 from cosy_jax.synthesis.voice import Voice, check_voice
 from cosy_jax.synthesis.voice_conversion import source_pieces
 from cosy_jax.synthesis.voices import default_folder, load_voice
+from cosy_jax.text.check import speakable
 from cosy_jax.text.special_tokens import END_OF_PROMPT
 from cosy_jax.text.split import segment_text
 from cosy_jax.vocoder.vocode import vocode
@@ -70,8 +71,13 @@ class Synthesizer:
         self.llm = reader.select_llm(self.weights, llm)
         self.tokenizer = load_tokenizer(self.weights, self.config)
         self.precision, self.devices = precision, devices
-        self.voices = Path(voices or default_folder())
+        self._voices = Path(voices) if voices else None
         self._params = Parameters(self.weights, self.config, self.llm, precision, devices)
+
+    @property
+    def voices(self) -> Path:
+        """The folder of saved voices; CosyError where none was given and nobody knows the user's."""
+        return self._voices or default_folder()
 
     def params(self, stage: str) -> dict:
         """Parameters of a stage ("llm" is the chosen variant), from memory or disk."""
@@ -202,7 +208,7 @@ class Synthesizer:
     def _decode_arriving(self, text: Iterable[str], request: Request) -> Iterator[list[int]]:
         before, speech_ids = lm_context(request.way, request.voice_at_hand, request.instruct or "")
         context = BistreamContext(self.tokenizer.encode(before), speech_ids, self.tokenizer.end_of_prompt_id)
-        ids = (self.tokenizer.encode(piece) for piece in text)
+        ids = (self.tokenizer.encode(piece) for piece in speakable(text))
         policy = self.policy(request.reference_slips)
         return bistream_tokens(self.params("llm"), ids, context, jax.random.key(request.seed), policy)
 

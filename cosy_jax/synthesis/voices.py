@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.files import write_whole
+from cosy_jax.files import home, write_whole
 from cosy_jax.prompt.encode import Prompt
 from cosy_jax.synthesis.voice import Voice, check_voice
 
@@ -54,8 +54,12 @@ class VoiceInfo:
 
 
 def default_folder() -> Path:
-    """The environment variable COSY_JAX_VOICES, or ~/.local/share/cosy_jax/voices."""
-    return Path(os.environ.get("COSY_JAX_VOICES") or Path.home() / ".local" / "share" / "cosy_jax" / "voices")
+    """The environment variable COSY_JAX_VOICES, or ~/.local/share/cosy_jax/voices; CosyError where there is no home."""
+    if named := os.environ.get("COSY_JAX_VOICES"):
+        return Path(named)
+    if (folder := home()) is None:
+        raise CosyError("Nobody knows your home folder: say where the voices are, or set COSY_JAX_VOICES.", "voices")
+    return folder / ".local" / "share" / "cosy_jax" / "voices"
 
 
 def check_new(folder: str | Path, name: str, overwrite: bool = False) -> None:

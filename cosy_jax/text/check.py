@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator
 
 from cosy_jax.errors import CosyError
 from cosy_jax.text.special_tokens import CONTROL_TOKENS, END_OF_PROMPT
@@ -37,6 +38,20 @@ def check_text(text: str) -> None:
         raise CosyError(
             f"The text {_shortened(text)!r} holds no letter or digit to speak: add at least one word.", "text"
         )
+
+
+def speakable(pieces: Iterable[str]) -> Iterator[str]:
+    """The pieces of a text that arrives, as they come but none before there is something to speak; CosyError as
+    `check_text` where there never is."""
+    pieces = iter(pieces)
+    held: list[str] = []
+    for piece in pieces:
+        held.append(piece)
+        if has_speakable("".join(held)):
+            yield from held
+            yield from pieces
+            return
+    check_text("".join(held))
 
 
 def _shortened(text: str, limit: int = 40) -> str:

@@ -124,6 +124,12 @@ def test_plot_into_nowhere_fails_before_the_work(tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
 
 
+def test_plot_of_another_kind_is_refused(tmp_path, capsys):
+    assert main(["compare", "absent.wav", "absent.wav", "--plot", str(tmp_path / "a.txt")]) == 2
+    assert "Pictures are PNG files: let the name 'a.txt' end in .png." in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_librosa(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "librosa", None)
     assert main(["compare", "a.wav", "b.wav"]) == 2

@@ -76,6 +76,10 @@ def write_wav(path: Path, seconds: float, rate: int = 16000) -> Path:
     return path
 
 
+def standard_input(text: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(text.encode()), "ascii")  # whatever the locale
+
+
 def damaged(folder: Path) -> Path:
     (folder / "ann.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      and more")
     return folder
@@ -99,9 +103,11 @@ BAD = {
     "recording of 30 ms": (lambda p: {"prompt_wav": write_wav(p / "in.wav", 0.03)}, "too short"),
     "output into nowhere": (lambda p: {"out": p / "absent" / "a.wav"}, "does not exist"),
     "output over a folder": (lambda p: {"out": p}, "is a folder"),
-    "output of unknown kind": (lambda p: {"out": p / "a.doc"}, "suffix"),
+    "output of unknown kind": (lambda p: {"out": p / "a.aac"}, "suffix"),
+    "output with too long a name": (lambda p: {"out": p / f"{'a' * 252}.wav"}, "File name too long"),
+    "picture of another kind": (lambda p: {"plot": p / "a.txt"}, "let the name 'a.txt' end in .png"),
     "no RL weights": (lambda p: {"llm": "rl"}, "no 'rl' language model"),
-    "unknown dtype": (lambda p: {"dtype": "float16"}, "Unknown dtype"),
+    "unknown dtype": (lambda p: {"dtype": "float16"}, "Argument --dtype: invalid choice: 'float16'"),
     "no voice at all": (lambda p: {"prompt_wav": None}, "--prompt-wav or --voice: Say in which voice"),
     "two voices": (lambda p: {"voice": "ann", "voices": p}, "--prompt-wav or --voice: Say in which voice"),
     "zero-shot without transcript": (
@@ -254,7 +260,9 @@ def test_stream_to_a_file_and_as_pcm_are_the_same_audio(tmp_path, capsysbinary):
 
 @pytest.mark.slow
 def test_stream_of_lines_from_standard_input(tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO("Could you tell me how to get\nto the railway station from here?\n"))
+    monkeypatch.setattr(
+        "sys.stdin", standard_input("Could you tell me how to get\nto the railway station from here?\n")
+    )
     assert main([*arguments(tmp_path / "a.wav", text="-"), "--stream"]) == 0
     assert len(soundfile.read(tmp_path / "a.wav")[0]) > 0
 

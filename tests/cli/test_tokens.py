@@ -85,7 +85,7 @@ def test_recorded_run_prints_what_was_recorded(capsys):
         *recorded(dump, 1, 8, 60),
         "all: 1 segments, 14 text tokens, 60 speech tokens, 6 repetition fallbacks",
     ]
-    assert printed.err == "language model: llm\n"
+    assert printed.err == "language model: base\n"
 
 
 def test_recorded_bounds_and_further_segments(tmp_path, capsys):

@@ -1,0 +1,80 @@
+"""Ctrl-C, SIGTERM and SIGHUP: what was begun is cleaned up, and the exit status tells which of them it was."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_AGAIN = 0.05  # seconds
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal that ends the program: a KeyboardInterrupt, so that all code lets it pass as it does Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.status = exit_status(number)
+
+
+def exit_status(number: int) -> int:
+    """Of a process that a signal ended: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    return 128 + number
+
+
+@contextmanager
+def handled(handler: Handler, for_good: bool = False) -> Iterator[None]:
+    """Inside the block, and `for_good` behind it too, signals go to `handler`; not those that whoever started the
+    process ignores, as nohup does, and none in a thread, which cannot have any."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    before = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
+    try:
+        for number in before:
+            signal.signal(number, handler)
+        yield
+    finally:
+        if not for_good:
+            for number, old in before.items():
+                signal.signal(number, old)
+
+
+def exit_at_once(number: int, _: FrameType | None) -> None:
+    """The handler for when there is nothing to clean up."""
+    os._exit(exit_status(number))
+
+
+def raise_once() -> Handler:
+    """A handler that raises `Interrupted`, so that what was begun is cleaned up; after it a second Ctrl-C ends the
+    process at once, and other signals wait for the cleaning up."""
+    raised = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal raised
+        if raised:
+            if number == signal.SIGINT:
+                exit_at_once(number, frame)
+        elif _importing(frame):
+            # An exception that comes while a compiled module is loaded can crash it.
+            again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+        else:
+            raised = True
+            raise Interrupted(number)
+
+    return handle
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
