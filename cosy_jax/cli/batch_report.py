@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from cosy_jax.batch.escape import escaped
 from cosy_jax.cli.output import console, progress_bar, say, status
 from cosy_jax.synthesis.stage import Stage
 
@@ -80,7 +81,7 @@ def print_failures(failures: "Sequence[Outcome]", failed: int, unrecorded: int) 
     """The first failures, on standard error, and how many outcomes the results file has no entry of."""
     for outcome in failures:
         name = outcome.line.key if outcome.line.key is not None else f"line {outcome.line.number}"
-        say(f"{name}: {outcome.error}")
+        say(escaped(f"{name}: {outcome.error}"))
     if failed > len(failures):
         recorded = "" if unrecorded else ": the results file has all of them"
         status.print(f"and {failed - len(failures)} more{recorded}")

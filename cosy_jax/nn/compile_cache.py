@@ -48,10 +48,10 @@ def start_jax(cache: str, verbose: bool = False, device: str | None = None) -> N
 
 
 def _check_device(device: str | None, platforms: str) -> None:
-    import jax
+    from cosy_jax.nn import backend  # jax, not above
 
     try:
-        found = jax.default_backend()
+        found = backend.host_platform()
     except (RuntimeError, AssertionError) as error:  # the latter where CUDA is asked for and finds no GPU
         wanted = device or f"device of JAX_PLATFORMS={platforms}"
         raise CosyError(f"JAX finds no {wanted} on this machine: name another one, or none.") from error
