@@ -13,6 +13,7 @@ from cosy_jax.batch.collect import Assembly
 from cosy_jax.batch.grouping import Failure, Grouping, halving
 from cosy_jax.batch.messages import AudioPart, DecodedPart, FailedPart, Finished, MelPart
 from cosy_jax.batch.stats import Stats
+from cosy_jax.errors import CosyError
 from cosy_jax.flow.inputs import flow_bucket
 from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.synthesizer import Synthesizer
@@ -102,8 +103,13 @@ def _grouped(parts: Iterable[P | FailedPart], rows: int, bucket: Callable[[P], i
     for part in parts:
         if isinstance(part, FailedPart):
             yield part
-        else:
-            yield from grouping.add(bucket(part), part)
+            continue
+        try:
+            size = bucket(part)
+        except CosyError as error:  # longer than anything the stage takes: that line's fault alone
+            yield FailedPart(part.part, str(error))
+            continue
+        yield from grouping.add(size, part)
     yield from grouping.rest()
 
 

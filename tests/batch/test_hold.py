@@ -43,6 +43,8 @@ RACE = """
 import sys
 from cosy_jax.batch.results import Results
 from cosy_jax.errors import CosyError
+
+pytestmark = pytest.mark.slow
 sys.stdin.readline()
 try:
     with Results(sys.argv[1], int(sys.argv[2]), 0):

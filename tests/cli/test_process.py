@@ -155,7 +155,6 @@ def test_escapes_of_voices_and_errors_are_shown(tmp_path, capsys):
     assert r"\x1b]0;owned\x07" in told and "\x1b" not in told
 
 
-@pytest.mark.slow
 def test_escapes_of_a_transcript_are_shown(tmp_path, capsys):
     options = ("--weights", TINY, "--prompt-wav", RECORDING, "--voices", tmp_path, "--prompt-text", f"Words {ESCAPE}")
     assert main(["voice", "add", "ann", *map(str, options)]) == 0
@@ -173,7 +172,6 @@ def started(code, *words):
     return process
 
 
-@pytest.mark.slow
 def test_ctrl_c_while_it_starts_is_quiet():
     """At a random moment of its first 0.3 s, in which it imports its own modules."""
     moments = random.Random(0)
@@ -226,7 +224,6 @@ except Interrupted as error:
     assert (done.returncode, done.stdout) == (143, b"whole\n")
 
 
-@pytest.mark.slow
 def test_compiled_and_read_programs_are_counted_apart(tmp_path, capsys):
     words = (*arguments(tmp_path / "a.wav"), "--mode", "cross-lingual")
     for found in (r"programs: \d+ compiled, 0 from", r"programs: 0 compiled, \d+ from"):
@@ -240,6 +237,8 @@ def test_batch_ends_in_two_steps_whatever_the_signals(second):
     waiting = f"""
 import os, time
 from cosy_jax.cli.interrupt import Stop, two_interrupts
+
+pytestmark = pytest.mark.slow
 stop = Stop()
 with two_interrupts(stop, lambda: print("first", stop.status, flush=True)):
     os.kill(os.getpid(), signal.SIGHUP)
