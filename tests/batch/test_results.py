@@ -160,23 +160,6 @@ def test_kill_between_any_two_steps(tmp_path, monkeypatch, step):
     check_whole(tmp_path, ["a", "b", "c"])
 
 
-@pytest.mark.parametrize("step", KILLS)
-def test_kill_while_a_line_is_spoken_again(tmp_path, monkeypatch, step):
-    """What the latest entry says is what is in the file, under its name, whichever of the two it is."""
-    with Results(tmp_path) as results:
-        deliver(results, "b")
-    with Results(tmp_path) as results, killed_in(monkeypatch, *KILLS[step]):
-        deliver(results, "b", samples=SAMPLES[::-1].copy())
-    with Results(tmp_path) as results:
-        assert done(results, "b")
-    latest = entries(tmp_path)[-1]
-    assert latest["run"] == (2 if step in list(KILLS)[4:] else 1)
-    assert latest["digests"]["audio"] == file_digest(tmp_path / "b.wav")
-    with Results(tmp_path) as results:
-        deliver(results, "b")
-    assert not list(tmp_path.glob(".*"))
-
-
 WRITER = """
 import sys
 from cosy_jax.batch.manifest import read_manifest
