@@ -11,6 +11,8 @@ from cosy_jax.errors import CosyError
 from tests.batch.test_results import deliver, done
 from tests.reference import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("other", [(1, 0), (3, 0), (3, 2), (4, 1)])
 def test_two_shardings_do_not_run_at_once(tmp_path, other):
@@ -43,8 +45,6 @@ RACE = """
 import sys
 from cosy_jax.batch.results import Results
 from cosy_jax.errors import CosyError
-
-pytestmark = pytest.mark.slow
 sys.stdin.readline()
 try:
     with Results(sys.argv[1], int(sys.argv[2]), 0):

@@ -1,7 +1,6 @@
 """The command and the world outside: streams, locales, homes and signals."""
 
 import os
-import random
 import re
 import signal
 import subprocess
@@ -16,6 +15,8 @@ from cosy_jax.nn.compile_cache import default_cache
 from tests.cli.test_synthesize import RECORDING, arguments
 from tests.conftest import TINY
 from tests.reference import REPOSITORY
+
+pytestmark = pytest.mark.slow
 
 # Whoever runs the tests in the background may have them ignore signals.
 HEEDING = """
@@ -172,21 +173,6 @@ def started(code, *words):
     return process
 
 
-def test_ctrl_c_while_it_starts_is_quiet():
-    """At a random moment of its first 0.3 s, in which it imports its own modules."""
-    moments = random.Random(0)
-    ended = 0
-    for _ in range(20):
-        process = started(HEEDING + RUN, "synthesize", "--help")
-        time.sleep(0.002 + moments.uniform(0, 0.3))
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
-        # Before it has set its handlers up the signal itself ends it, which a shell calls 130 too.
-        assert process.returncode in (0, 130, -2) and told in (b"", INTERRUPTED), (process.returncode, told)
-        ended += process.returncode != 0
-    assert ended >= 5
-
-
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signal_ends_with_its_status_and_cleans_up(number, status, tmp_path):
     process = started(HEEDING + RUN, "init", tmp_path / "new" / "weights")
@@ -237,8 +223,6 @@ def test_batch_ends_in_two_steps_whatever_the_signals(second):
     waiting = f"""
 import os, time
 from cosy_jax.cli.interrupt import Stop, two_interrupts
-
-pytestmark = pytest.mark.slow
 stop = Stop()
 with two_interrupts(stop, lambda: print("first", stop.status, flush=True)):
     os.kill(os.getpid(), signal.SIGHUP)
