@@ -1,20 +1,19 @@
 """Random weights in the converted format, for tests and benchmarks of sizes whose weights are not at hand."""
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tokenizers.pre_tokenizers import ByteLevel
 
 from cosy_jax.checkpoint.reader import STAGES, flat_shapes, stage_path, storage_dtype
 from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import FlowConfig, LLMConfig, ModelConfig, SpeechTokenizerConfig, VocoderConfig
 from cosy_jax.nn.precision import get_precision
 
-from .output import check_output, write_manifest, written_whole
+from .output import TOKENIZER, check_output, write_manifest, written_whole
+from .tokenizer_files import write_byte_tokenizer
 from .write_safetensors import write
 
 RANDOM_STAGES = tuple(stage for stage in STAGES if stage != "llm.rl")
@@ -54,7 +53,7 @@ def write_random(out: str | Path, size: str, seed: int, dtype: str = "float32") 
                  for name, shape in shapes.items()],
             )  # fmt: skip
             yield stage
-        _write_tokenizer(folder / "tokenizer")
+        write_byte_tokenizer(folder / TOKENIZER)
         write_manifest(folder / "config.json", config, dtype, {}, ("llm",))
 
 
@@ -74,14 +73,3 @@ def _draw(random: np.random.Generator, name: str, shape: tuple[int, ...]) -> Cal
         return values
 
     return read
-
-
-def _write_tokenizer(folder: Path) -> None:
-    folder.mkdir()
-    symbols = sorted(ByteLevel.alphabet())
-    specials = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-    added = {str(len(symbols) + i): {"content": token, "special": True} for i, token in enumerate(specials)}
-    vocabulary = {symbol: index for index, symbol in enumerate(symbols)}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": added}), encoding="utf-8")
