@@ -1,11 +1,10 @@
 """The folder that a conversion writes: whole or not at all, and never over files of another kind."""
 
+import errno
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from cosy_jax.errors import CosyError
 
 from .source import brief, read_small
 from .tokenizer_files import TOKENIZER_FILES
+from .workspace import NEW, OLD, workspace
 
 TOKENIZER = "tokenizer"  # folder
 _MAX_MANIFEST = 1 << 20  # bytes
@@ -58,38 +58,35 @@ def _is_manifest(path: Path) -> bool:
 
 @contextmanager
 def written_whole(out_dir: Path) -> Iterator[Path]:
-    """A folder beside `out_dir` that takes its place when the block ends well; nothing is left of it otherwise."""
+    """A folder beside `out_dir` that takes its place when the block ends well; nothing is left of it otherwise, after
+    SIGKILL when the next one is written there."""
     created = [parent for parent in out_dir.parents if not parent.exists()]
-    workspace: Path | None = None
     try:
-        try:
-            out_dir.parent.mkdir(parents=True, exist_ok=True)
-            workspace = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
-            folder = workspace / "new"
+        out_dir.parent.mkdir(parents=True, exist_ok=True)
+        with workspace(out_dir) as place:
+            folder = place / NEW
             folder.mkdir()
             yield folder
             check_output(out_dir)  # what came into it meanwhile
-            _replace(folder, out_dir, workspace / "old")
-        except OSError as error:
-            reason = f"{error.strerror}: {error.filename or out_dir}"
-            raise CosyError(f"{out_dir} cannot be written ({reason}): choose another place.") from error
-    except BaseException:
-        if workspace is not None:
-            shutil.rmtree(workspace, ignore_errors=True)
+            _replace(folder, out_dir, place / OLD)
+    except OSError as error:
+        reason = f"{error.strerror}: {error.filename or out_dir}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = "the disk is full"
+        raise CosyError(f"{out_dir} cannot be written ({reason}): choose another place.") from error
+    finally:
         for parent in created:
-            if parent.is_dir() and not any(parent.iterdir()):
+            with suppress(OSError):  # it holds something, or was never made
                 parent.rmdir()
-        raise
-    shutil.rmtree(workspace, ignore_errors=True)
 
 
 def _replace(folder: Path, out_dir: Path, old: Path) -> None:
-    if out_dir.exists():
-        out_dir.rename(old)
     try:
+        if out_dir.exists():
+            out_dir.rename(old)
         folder.rename(out_dir)
     except BaseException:
-        if old.exists():
+        if old.exists() and not out_dir.exists():
             old.rename(out_dir)
         raise
 

@@ -10,6 +10,7 @@ import numpy as np
 from cosy_jax.checkpoint.reader import STAGES, flat_shapes, stage_path, storage_dtype
 from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import FlowConfig, LLMConfig, ModelConfig, SpeechTokenizerConfig, VocoderConfig
+from cosy_jax.errors import CosyError
 from cosy_jax.nn.precision import get_precision
 
 from .output import TOKENIZER, check_output, write_manifest, written_whole
@@ -38,9 +39,12 @@ _GAINS = {"f0_predictor/classifier/kernel": 100.0, "conv_post/kernel": 0.1}
 def write_random(out: str | Path, size: str, seed: int, dtype: str = "float32") -> Iterator[str]:
     """Write a converted folder of random weights of a size in `SIZES`; yields each stage's name once it is written.
 
-    The folder appears when all stages are done. Its text vocabulary is the 256 bytes and the special tokens.
+    The folder appears when all stages are done. Its text vocabulary is the 256 bytes and the special tokens. CosyError
+    for a negative seed, and where `out` holds anything else.
     """
-    out = Path(out)
+    out = Path(out).resolve()
+    if seed < 0:
+        raise CosyError(f"The seed is {seed}: use zero or a positive whole number.", "seed")
     check_output(out)
     config, precision = SIZES[size], get_precision(dtype)
     with written_whole(out) as folder:
