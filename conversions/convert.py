@@ -17,19 +17,19 @@ from cosy_jax.errors import CosyError
 from cosy_jax.nn.precision import Precision, get_precision
 
 from .mapping import Parameter, plan
-from .output import check_output, file_record, write_manifest, written_whole
+from .output import TOKENIZER, check_output, file_record, write_manifest, written_whole
 from .read_onnx import open_onnx, weights_by_node
 from .read_pt import open_pt
 from .read_safetensors import open_safetensors
 from .release_config import QWEN_FOLDER, YAML_FILE, read_release_config
 from .rules import STAGE_RULES
-from .source import LazyTensor, brief, check_weight_file
+from .source import LazyTensor, brief
+from .tokenizer_files import TOKENIZER_FILES, check_tokenizer
 from .transforms import Shape
 from .verify import Verification, require_onnxruntime, verify_encoders
 from .write_safetensors import write
 
 _FEW_LAYERS = 64
-TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
 
 Progress = Callable[[str, int, int], None]
 
@@ -80,16 +80,15 @@ def convert(
         raise CosyError(f"{model_dir} is not a folder: give the folder that holds {YAML_FILE} and the weights.")
     check_output(out_dir)
     config, stages = _plan_stages(model_dir)
-    for name in TOKENIZER_FILES:
-        check_weight_file(model_dir / QWEN_FOLDER / name)
+    check_tokenizer(model_dir / QWEN_FOLDER, config.llm.text_vocab_size)
     with written_whole(out_dir) as folder:
         files = {}
         for stage in stages:
             path = stage_path(folder, stage.name)
             files[path.name] = _write_stage(path, stage, precision, progress)
-        (folder / "tokenizer").mkdir()
+        (folder / TOKENIZER).mkdir()
         for name in TOKENIZER_FILES:
-            shutil.copyfile(model_dir / QWEN_FOLDER / name, folder / "tokenizer" / name)
+            shutil.copyfile(model_dir / QWEN_FOLDER / name, folder / TOKENIZER / name)
         sources = _digests(model_dir, [stage.source for stage in stages])
         variants = tuple(stage.name for stage in stages if stage.name in LLM_STAGES)
         write_manifest(folder / "config.json", config, precision.name, sources, variants)

@@ -1,11 +1,10 @@
 """The folder that a conversion writes: whole or not at all, and never over files of another kind."""
 
+import errno
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,58 +12,81 @@ from cosy_jax.checkpoint.reader import FORMAT_VERSION, STAGES, stage_path
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 
+from .source import brief, read_small
+from .tokenizer_files import TOKENIZER_FILES
+from .workspace import NEW, OLD, workspace
+
+TOKENIZER = "tokenizer"  # folder
+_MAX_MANIFEST = 1 << 20  # bytes
+
 
 def check_output(out_dir: Path) -> None:
-    """CosyError unless the path is free, an empty folder, or an earlier conversion."""
-    if out_dir.exists() and not out_dir.is_dir():
+    """CosyError unless the path is free, an empty folder, or an earlier conversion and nothing else: it is replaced."""
+    if not out_dir.exists():
+        return
+    if not out_dir.is_dir():
         raise CosyError(f"{out_dir} is a file: name a folder to write to.")
-    if out_dir.is_dir() and any(out_dir.iterdir()) and not _is_converted(out_dir):
-        raise CosyError(f"{out_dir} holds files that are no converted model: name a new or empty folder.")
-
-
-def _is_converted(folder: Path) -> bool:
-    """Whether everything in the folder is ours: it will be deleted."""
-    ours = {"config.json", "tokenizer", *(stage_path(folder, stage).name for stage in STAGES)}
     try:
-        manifest = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return "format_version" in manifest and all(path.name in ours for path in folder.iterdir())
-    except (OSError, ValueError, TypeError):
+        foreign = _foreign(out_dir)
+    except OSError as error:
+        raise CosyError(f"{out_dir} cannot be read ({error.strerror}): choose another place.") from error
+    if foreign is not None:
+        name = brief(foreign.relative_to(out_dir))
+        raise CosyError(f"{out_dir} holds files that are no converted model ({name}): name a new or empty folder.")
+
+
+def _foreign(folder: Path) -> Path | None:
+    """Something in the folder that no conversion has written; None where all of it is ours."""
+    present = sorted(folder.iterdir())
+    files = {folder / "config.json", *(stage_path(folder, stage) for stage in STAGES)}
+    tokenizer = folder / TOKENIZER
+    if present and not _is_manifest(folder / "config.json"):
+        return next((path for path in present if path not in files and path != tokenizer), present[0])
+    if tokenizer in present and tokenizer.is_dir():
+        present = [path for path in present if path != tokenizer] + sorted(tokenizer.iterdir())
+        files |= {tokenizer / name for name in TOKENIZER_FILES}
+    return next((path for path in present if path not in files or not path.is_file()), None)
+
+
+def _is_manifest(path: Path) -> bool:
+    try:
+        content = json.loads(read_small(path, _MAX_MANIFEST))
+    except (CosyError, ValueError, RecursionError):
         return False
+    return isinstance(content, dict) and "format_version" in content
 
 
 @contextmanager
 def written_whole(out_dir: Path) -> Iterator[Path]:
-    """A folder beside `out_dir` that takes its place when the block ends well; nothing is left of it otherwise."""
+    """A folder beside `out_dir` that takes its place when the block ends well; nothing is left of it otherwise, after
+    SIGKILL when the next one is written there."""
     created = [parent for parent in out_dir.parents if not parent.exists()]
-    workspace: Path | None = None
     try:
-        try:
-            out_dir.parent.mkdir(parents=True, exist_ok=True)
-            workspace = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
-            folder = workspace / "new"
+        out_dir.parent.mkdir(parents=True, exist_ok=True)
+        with workspace(out_dir) as place:
+            folder = place / NEW
             folder.mkdir()
             yield folder
-            _replace(folder, out_dir, workspace / "old")
-        except OSError as error:
-            reason = f"{error.strerror}: {error.filename or out_dir}"
-            raise CosyError(f"{out_dir} cannot be written ({reason}): choose another place.") from error
-    except BaseException:
-        if workspace is not None:
-            shutil.rmtree(workspace, ignore_errors=True)
+            check_output(out_dir)  # what came into it meanwhile
+            _replace(folder, out_dir, place / OLD)
+    except OSError as error:
+        reason = f"{error.strerror}: {error.filename or out_dir}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = "the disk is full"
+        raise CosyError(f"{out_dir} cannot be written ({reason}): choose another place.") from error
+    finally:
         for parent in created:
-            if parent.is_dir() and not any(parent.iterdir()):
+            with suppress(OSError):  # it holds something, or was never made
                 parent.rmdir()
-        raise
-    shutil.rmtree(workspace, ignore_errors=True)
 
 
 def _replace(folder: Path, out_dir: Path, old: Path) -> None:
-    if out_dir.exists():
-        out_dir.rename(old)
     try:
+        if out_dir.exists():
+            out_dir.rename(old)
         folder.rename(out_dir)
     except BaseException:
-        if old.exists():
+        if old.exists() and not out_dir.exists():
             old.rename(out_dir)
         raise
 
@@ -73,13 +95,14 @@ def write_manifest(
     path: Path, config: ModelConfig, dtype: str, sources: dict[str, dict[str, Any]], variants: tuple[str, ...]
 ) -> None:
     """Writes config.json beside the weights; `sources` holds digest and size of each file that was converted."""
-    written = (stage_path(path.parent, stage) for stage in STAGES)
+    folder = path.parent
+    written = [stage_path(folder, stage) for stage in STAGES] + [folder / TOKENIZER / name for name in TOKENIZER_FILES]
     content = {
         "format_version": FORMAT_VERSION,
         "dtype": dtype,
         "model": config.to_dict(),
         "sources": sources,
-        "files": {file.name: file_record(file) for file in written if file.is_file()},
+        "files": {file.relative_to(folder).as_posix(): file_record(file) for file in written if file.is_file()},
         "llm_variants": list(variants),
     }
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

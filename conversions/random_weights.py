@@ -1,20 +1,20 @@
 """Random weights in the converted format, for tests and benchmarks of sizes whose weights are not at hand."""
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tokenizers.pre_tokenizers import ByteLevel
 
 from cosy_jax.checkpoint.reader import STAGES, flat_shapes, stage_path, storage_dtype
 from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import FlowConfig, LLMConfig, ModelConfig, SpeechTokenizerConfig, VocoderConfig
+from cosy_jax.errors import CosyError
 from cosy_jax.nn.precision import get_precision
 
-from .output import check_output, write_manifest, written_whole
+from .output import TOKENIZER, check_output, write_manifest, written_whole
+from .tokenizer_files import write_byte_tokenizer
 from .write_safetensors import write
 
 RANDOM_STAGES = tuple(stage for stage in STAGES if stage != "llm.rl")
@@ -39,9 +39,12 @@ _GAINS = {"f0_predictor/classifier/kernel": 100.0, "conv_post/kernel": 0.1}
 def write_random(out: str | Path, size: str, seed: int, dtype: str = "float32") -> Iterator[str]:
     """Write a converted folder of random weights of a size in `SIZES`; yields each stage's name once it is written.
 
-    The folder appears when all stages are done. Its text vocabulary is the 256 bytes and the special tokens.
+    The folder appears when all stages are done. Its text vocabulary is the 256 bytes and the special tokens. CosyError
+    for a negative seed, and where `out` holds anything else.
     """
-    out = Path(out)
+    out = Path(out).resolve()
+    if seed < 0:
+        raise CosyError(f"The seed is {seed}: use zero or a positive whole number.", "seed")
     check_output(out)
     config, precision = SIZES[size], get_precision(dtype)
     with written_whole(out) as folder:
@@ -54,7 +57,7 @@ def write_random(out: str | Path, size: str, seed: int, dtype: str = "float32") 
                  for name, shape in shapes.items()],
             )  # fmt: skip
             yield stage
-        _write_tokenizer(folder / "tokenizer")
+        write_byte_tokenizer(folder / TOKENIZER)
         write_manifest(folder / "config.json", config, dtype, {}, ("llm",))
 
 
@@ -74,14 +77,3 @@ def _draw(random: np.random.Generator, name: str, shape: tuple[int, ...]) -> Cal
         return values
 
     return read
-
-
-def _write_tokenizer(folder: Path) -> None:
-    folder.mkdir()
-    symbols = sorted(ByteLevel.alphabet())
-    specials = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-    added = {str(len(symbols) + i): {"content": token, "special": True} for i, token in enumerate(specials)}
-    vocabulary = {symbol: index for index, symbol in enumerate(symbols)}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": added}), encoding="utf-8")

@@ -21,13 +21,17 @@ from cosy_jax.config import (
 from cosy_jax.conversions.mapping import export
 from cosy_jax.conversions.rules import STAGE_RULES
 from cosy_jax.conversions.source import LazyTensor
+from cosy_jax.conversions.tokenizer_files import write_byte_tokenizer
 from cosy_jax.conversions.write_release_config import qwen_config, release_yaml
+from cosy_jax.text.special_tokens import EXTRA_TOKENS
 from tests.conversions.onnx_writer import write_onnx
 from tests.conversions.pt_writer import write_pt
 
+TOKENIZER_SIZE = 256 + 1 + len(EXTRA_TOKENS)  # the bytes, <|endoftext|>, and the tokens of CosyVoice 3
+
 CONFIG = ModelConfig(
     llm=LLMConfig(
-        text_vocab_size=20,
+        text_vocab_size=TOKENIZER_SIZE + 3,
         hidden_size=8,
         num_layers=2,
         num_heads=4,
@@ -71,9 +75,7 @@ def write_release(
 ) -> dict[str, dict[str, np.ndarray]]:
     """Writes the folder, `.pt` or `.safetensors`; returns the parameters that a conversion must give, by stage."""
     params = {stage: random_params(stage, seed, config) for seed, stage in enumerate(STAGE_RULES)}
-    (folder / "CosyVoice-BlankEN").mkdir(parents=True)
-    for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
-        (folder / "CosyVoice-BlankEN" / name).write_text(f"{name} of the release")
+    write_byte_tokenizer(folder / "CosyVoice-BlankEN")
     (folder / "CosyVoice-BlankEN" / "config.json").write_text(json.dumps(qwen_config(config.llm)))
     (folder / "cosyvoice3.yaml").write_text(release_yaml(config))
     for stage, values in params.items():

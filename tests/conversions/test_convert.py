@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from cosy_jax.checkpoint.reader import load_config
 from cosy_jax.conversions.convert import convert
 from cosy_jax.conversions.rules import STAGE_RULES
+from cosy_jax.conversions.tokenizer_files import TOKENIZER_FILES
 from cosy_jax.conversions.verify import verify_encoders
 from cosy_jax.errors import CosyError
 from tests.conversions.onnx_writer import write_onnx
@@ -43,7 +44,9 @@ def test_a_release_comes_back(original, tmp_path):
     for stage, values in params.items():
         found = load_file(tmp_path / "a" / "out" / f"{stage}.safetensors")
         assert largest_error(found, values) <= (1e-6 if stage == "vocoder" else 0), stage
-    assert (tmp_path / "a" / "out" / "tokenizer" / "merges.txt").read_text() == "merges.txt of the release"
+    for name in TOKENIZER_FILES:
+        copied, content = (tmp_path / "a" / "out" / "tokenizer" / name), (folder / "CosyVoice-BlankEN" / name)
+        assert copied.read_bytes() == content.read_bytes()
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["out"]
     last = {file: (done, total) for file, done, total in told}
     assert last.keys() == report.files.keys() and all(done == total for done, total in last.values())

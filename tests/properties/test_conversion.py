@@ -20,7 +20,7 @@ from cosy_jax.config import (
     VocoderConfig,
 )
 from cosy_jax.conversions.convert import convert
-from tests.conversions.release import write_release
+from tests.conversions.release import TOKENIZER_SIZE, write_release
 from tests.properties.profile import examples
 
 PLAIN = 2  # the spelling of the vocoder's kernels without weight norm
@@ -37,7 +37,7 @@ def configs(draw):
     heads, codes = some(1, 3, kv_heads), 3**code_dim
     return ModelConfig(
         llm=LLMConfig(
-            text_vocab_size=some(1, 30),
+            text_vocab_size=TOKENIZER_SIZE + some(0, 30),
             hidden_size=some(1, 3, 2 * heads),
             num_layers=draw(st.integers(1, 3) | st.just(11)),  # a number of two digits too
             num_heads=heads,
