@@ -2,20 +2,23 @@
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from cosy_jax.cli.output import console, shown, tell
 from cosy_jax.parity.report import tables
-from cosy_jax.parity.report.report import Explanation, Report
+from cosy_jax.parity.report.report import Explanation, Report, Results
 from cosy_jax.parity.report.truth import truth_table
 
 _NO_TRUTH = "no float64 in the dumps: capture them with conversions/capture_reference.py --float64"
+# Columns of figures that are printed, and how they are called there.
+_FIGURES = {"max abs": "max abs", "SNR (dB)": "SNR", "reference's": "ref.", "ratio": "ratio"}
 _COLOURS = {tables.OK: "green", tables.MISSED: "bold red", tables.LOOK_HERE: "bold red"}
 
 
 def print_report(report: Report, trace: bool, truth: bool) -> None:
     """The checks; with `truth` those that float64 judged, as Markdown; with `trace` layers and steps; and the findings
     where some were looked for."""
-    _print_table(tables.checks_table(report.results))
+    _print_checks(report.results)
     for name in report.not_covered:
         tell(f"{name}: not covered, no check reads it")
     total = len(report.checks)
@@ -29,6 +32,28 @@ def print_report(report: Report, trace: bool, truth: bool) -> None:
     if trace:
         _print_trace(report.explanation)
     _print_findings(report.explanation)
+
+
+def _print_checks(results: Results) -> None:
+    """A row a check below its dump, for a terminal of 80 columns: long cells are folded, and columns that are empty,
+    or tell no more than their neighbours, left out. JSON and HTML have them all."""
+    table = tables.checks_table(results)
+    columns = dict(zip(table.header, zip(*table.rows, strict=True), strict=True))
+    figures = [name for name in _FIGURES if any(columns[name])]
+    shown = Table("check", box=None, padding=(0, 1, 0, 0))
+    for name in figures:
+        shown.add_column(_FIGURES[name], justify="right", no_wrap=True)
+    for name in ("limit", ""):
+        shown.add_column(name)
+    before = ""
+    for row in (dict(zip(table.header, cells, strict=True)) for cells in table.rows):
+        if row["dump"] != before:
+            before = row["dump"]
+            shown.add_row(Text(before, style="bold"))
+        limit = f"{row['limit']}; {row['note']}" if row["note"] else row["limit"]
+        cells = [f"  {row['check']}", *(row[name] for name in figures), limit]
+        shown.add_row(*map(Text, cells), Text(row["verdict"], style=_COLOURS.get(row["verdict"], "")))
+    console.print(shown)
 
 
 def _print_trace(explanation: Explanation) -> None:

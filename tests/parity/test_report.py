@@ -2,14 +2,16 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
-from cosy_jax.cli import main
+from cosy_jax.cli import main, parity_report
 from cosy_jax.errors import CosyError
 from cosy_jax.parity.check import Check
 from cosy_jax.parity.locate.diagnosis import Diagnosis, Finding
@@ -93,6 +95,28 @@ def test_layer_table_marks_the_first_finding():
     rows = tables.layers_table(LAYERS, FINDINGS).rows
     assert rows[0] == ("language model", "layers.0", "2.00e-07", "1.00e-07", "2", "")
     assert rows[2] == ("flow", "transformer_blocks.0.attn", "4.00e-02", "", "", tables.LOOK_HERE)
+
+
+def test_checks_are_printed_in_80_columns(monkeypatch, capsys):
+    """Every word of them, in lines that no terminal breaks."""
+    monkeypatch.setattr(parity_report, "console", Console(width=80, highlight=False))
+    long = Check("language model logits, padded and batched", "1.5 x reference's, max abs 0.0001", False, *[1e-6] * 3)
+    long = replace(long, note="against float64: ours 80.1 dB", reference_max_abs=1e-6, reference_snr_db=58.25)
+    results = [("noise_released_size", [long, Check("ids", "equal", True, note="24 of 24 equal")])]
+    parity_report.print_report(Report(results, [], {}, {}, None), False, False)
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    words = printed.split()
+    wanted = [
+        *long.name.split(),
+        *long.limit.split(),
+        *long.note.split(),
+        "noise_released_size",
+        "58.2",
+        "MISSED",
+        "ok",
+    ]
+    assert not [word for word in wanted if word not in {each.rstrip(";") for each in words}]
 
 
 def test_versions_are_in_one_order():

@@ -3,7 +3,6 @@
 B batch, V speech vocabulary, W sampling window.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from cosy_jax.llm.policy import DecodePolicy
 from cosy_jax.llm.stream import BlockDecoder
 from cosy_jax.nn.precision import FLOAT32
 from cosy_jax.parity.check import Check, equal
+from cosy_jax.parity.dumps import read_cases
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
 
@@ -40,7 +40,7 @@ class RecordedSampler:
 
 def check_bistream(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """The ids of every case."""
-    dump = json.loads(path.read_text(encoding="utf-8"))
+    dump = read_cases(path)
     exact = synthesizer.precision == FLOAT32 and dump.get("dtype", "float32") == "float32"
     return [_check_case(synthesizer, name, case, exact) for name, case in dump["cases"].items()]
 

@@ -5,14 +5,13 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import load_file
 
 from cosy_jax.config import FlowConfig
 from cosy_jax.flow.cfm import FlowInputs, solve, time_steps
 from cosy_jax.nn.noise import flow_noise
 from cosy_jax.parity.check import Check, judge, within
 from cosy_jax.parity.checks.recorded import is_exact
+from cosy_jax.parity.dumps import read_dump, read_flag
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
 STEP_VALUES = ("step_x", "step_v_cond", "step_v_uncond")  # what a step holds, as `Trace` does
@@ -53,16 +52,14 @@ class FlowRun(NamedTuple):
 
 def run_flow(synthesizer: Synthesizer, path: Path) -> FlowRun:
     """Solves what a flow dump was given; how it was run (finalize, streaming) is in the dump's metadata."""
-    dump, config = load_file(path), synthesizer.config.flow
-    with safe_open(path, "numpy") as file:
-        metadata = file.metadata()
+    dump, config = read_dump(path, synthesizer.config), synthesizer.config.flow
     mel, condition, trace = solve(
         synthesizer.params("flow"),
         flow_inputs(dump, config),
         config=config,
         precision=synthesizer.precision,
-        streaming=metadata["streaming"] == "True",
-        finalize=metadata["finalize"] == "True",
+        streaming=read_flag(path, "streaming"),
+        finalize=read_flag(path, "finalize"),
         trace=True,
     )
     assert trace is not None

@@ -8,8 +8,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import load_file
 
 from cosy_jax.config import LLMConfig
 from cosy_jax.llm.qwen2 import Cache, init_cache
@@ -19,6 +17,7 @@ from cosy_jax.llm.stream import Draw
 from cosy_jax.nn.precision import Precision
 from cosy_jax.parity.check import Check, equal, judge, within
 from cosy_jax.parity.checks.recorded import is_exact
+from cosy_jax.parity.dumps import read_count, read_dump, read_shape
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _LOGIT_LIMIT = 1e-4
@@ -60,7 +59,7 @@ def apply_llm(
 
 def check_llm(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """Every tensor of the language model's dump. Each id is drawn after the reference's own ids before it."""
-    dump = load_file(path)
+    dump = read_dump(path, synthesizer.config)
     config = synthesizer.config.llm
     row = recorded_row(dump, config)
     ids, is_text = jnp.asarray(row.ids)[None], jnp.asarray(row.is_text)[None]
@@ -125,10 +124,8 @@ def recorded_row(dump: Mapping[str, np.ndarray], config: LLMConfig) -> TokenRow:
 def recorded_bounds(path: Path) -> tuple[int, int]:
     """The least and the most speech ids of a dump's sampled run; where it does not say, its number of draws is the
     most."""
-    with safe_open(path, "numpy") as file:
-        metadata = file.metadata() or {}
-        steps = file.get_slice("sampled_tokens").get_shape()[0]
-    return int(metadata.get("min_len", _MIN_LENGTH)), int(metadata.get("max_len", steps))
+    steps = read_shape(path, "sampled_tokens")[0]
+    return read_count(path, "min_len", _MIN_LENGTH), read_count(path, "max_len", steps)
 
 
 def replay(

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import load_file
 
 from cosy_jax.config import FlowConfig, ModelConfig, SpeakerEncoderConfig, SpeechTokenizerConfig
 from cosy_jax.flow.cfm import FlowInputs, solve
@@ -24,6 +23,7 @@ from cosy_jax.llm.state import Limits
 from cosy_jax.nn.noise import flow_noise, vocoder_noise
 from cosy_jax.nn.precision import FLOAT32, Precision
 from cosy_jax.parity.check import Check, equal, within_scale
+from cosy_jax.parity.dumps import read_dump
 from cosy_jax.prompt.speaker_encoder import embed_speaker
 from cosy_jax.prompt.speech_tokenizer import encode_speech
 from cosy_jax.synthesis.synthesizer import Synthesizer
@@ -97,7 +97,7 @@ def run_speaker_encoder(
 
 def check_padding(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """All stages, on the inputs of a flow dump and on random features."""
-    dump = load_file(path)
+    dump = read_dump(path, synthesizer.config)
     return [
         *_check_llm(synthesizer),
         _check_flow(synthesizer, dump),

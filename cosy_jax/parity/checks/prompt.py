@@ -1,15 +1,14 @@
 """Text tokenizer, prompt features, speech tokenizer and speaker encoder against dumps."""
 
-import json
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import load_file
 
 from cosy_jax.audio.read import load_audio
 from cosy_jax.audio.resample import resample
 from cosy_jax.parity.check import Check, equal, within, within_log
+from cosy_jax.parity.dumps import read_cases, read_dump
 from cosy_jax.prompt.features import kaldi_fbank, mel_spectrogram, whisper_log_mel
 from cosy_jax.prompt.speaker_encoder import embed_speaker
 from cosy_jax.prompt.speech_tokenizer import encode_speech
@@ -22,7 +21,7 @@ _FLOOR = 10**-2.5
 
 def check_tokenizer(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """Ids of every recorded text."""
-    dump = json.loads(path.read_text(encoding="utf8"))
+    dump = read_cases(path)
     ours = [synthesizer.tokenizer.encode(case["text"]) for case in dump["cases"]]
     right = [a == case["ids"] for a, case in zip(ours, dump["cases"], strict=True)]
     ids = Check("text ids", "equal", all(right), note=f"{sum(right)} of {len(right)} texts equal")
@@ -32,7 +31,7 @@ def check_tokenizer(synthesizer: Synthesizer, path: Path) -> list[Check]:
 
 def check_features(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """Both resampled waveforms (where the recording lies beside the dumps) and the three mels."""
-    dump = load_file(path)
+    dump = read_dump(path, synthesizer.config)
     wav16, wav24 = dump["wav_16k"][0], dump["wav_24k"][0]
     fbank = kaldi_fbank(wav16)
     mel = mel_spectrogram(wav24, synthesizer.config.prompt_mel)
@@ -52,7 +51,7 @@ def check_features(synthesizer: Synthesizer, path: Path) -> list[Check]:
 
 def check_speech_tokenizer(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """Speech tokens of one recording and of a padded batch."""
-    dump = load_file(path)
+    dump = read_dump(path, synthesizer.config)
 
     def encode(mel: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ids, id_lengths = encode_speech(
@@ -78,7 +77,7 @@ def check_speech_tokenizer(synthesizer: Synthesizer, path: Path) -> list[Check]:
 
 def check_speaker(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """Speaker embedding."""
-    dump = load_file(path)
+    dump = read_dump(path, synthesizer.config)
     fbank = jnp.asarray(dump["kaldi_fbank_80"])
     lengths = jnp.asarray([fbank.shape[1]])
     ours = embed_speaker(synthesizer.params("speaker_encoder"), synthesizer.config.speaker_encoder, fbank, lengths)

@@ -6,13 +6,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import load_file
 
 from cosy_jax.compare.snr import snr_db
 from cosy_jax.flow.cfm import solve
 from cosy_jax.nn.precision import FLOAT64
 from cosy_jax.parity.check import Check, snr_at_least, within
 from cosy_jax.parity.checks.flow import flow_inputs
+from cosy_jax.parity.dumps import read_dump
 from cosy_jax.prompt.encode import Prompt
 from cosy_jax.synthesis.streaming import SolvePiece, cached_solver, exact_solver, stream_audio
 from cosy_jax.synthesis.synthesizer import Synthesizer
@@ -23,7 +23,7 @@ _MEL_LIMIT = 1e-4
 
 def check_streaming(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """Every recorded chunk by the exact solver, and the pieces of the cached one joined."""
-    dump = load_file(path)
+    dump = read_dump(path, synthesizer.config)
     prompt = Prompt(dump["prompt_token"][0], dump["prompt_feat"][0], dump["embedding"][0])
     tokens = dump["speech_token"][0].tolist()
     arguments = (synthesizer.params("flow"), prompt, synthesizer.config.flow, synthesizer.precision)

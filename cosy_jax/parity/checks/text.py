@@ -1,10 +1,10 @@
 """Text front end against its dump."""
 
-import json
 import re
 from pathlib import Path
 
 from cosy_jax.parity.check import Check
+from cosy_jax.parity.dumps import read_cases
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.text.normalise import REFERENCE, find_language, has_wetext, is_verbatim, normalise
 from cosy_jax.text.split import segment_text
@@ -15,7 +15,7 @@ _FOR_WETEXT = re.compile(r"[^\w\s.,;:!?'-]|\d|\b[A-Z]\w{0,3}\.")
 
 def check_text_frontend(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """Segments and normalised text of every recorded text; without wetext, of those that it leaves alone."""
-    cases = json.loads(path.read_text(encoding="utf8"))["cases"]
+    cases = read_cases(path)["cases"]
     chosen = cases if has_wetext() else [case for case in cases if not needs_wetext(case["text"])]
     left_out = "" if has_wetext() else f", {len(cases) - len(chosen)} left out for want of wetext"
     checks = []

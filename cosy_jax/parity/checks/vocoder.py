@@ -4,13 +4,12 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import load_file
 
 from cosy_jax.config import ModelConfig
 from cosy_jax.nn.noise import MAX_FRAMES, flow_noise, initial_phase, vocoder_noise
 from cosy_jax.parity.check import Check, judge, snr_at_least, within
 from cosy_jax.parity.checks.recorded import is_exact
+from cosy_jax.parity.dumps import read_dump, read_flag
 from cosy_jax.prompt.encode import Prompt
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.vocoder.vocode import Vocoded, vocode
@@ -22,8 +21,7 @@ _NOISE_LIMIT = 1e-6
 def vocode_dump(synthesizer: Synthesizer, path: Path, dump: dict[str, np.ndarray]) -> tuple[np.ndarray, Vocoded]:
     """Our samples (1, S) of a recorded mel, whole or as a first chunk (metadata: finalize), and all that is behind
     them."""
-    with safe_open(path, "numpy") as file:
-        finalize = file.metadata()["finalize"] == "True"
+    finalize = read_flag(path, "finalize")
     mel = dump["mel"].transpose(0, 2, 1)
     vocoder = synthesizer.config.vocoder
     noise = vocoder_noise(synthesizer.config, mel.shape[1] * vocoder.samples_per_frame)
@@ -34,7 +32,7 @@ def vocode_dump(synthesizer: Synthesizer, path: Path, dump: dict[str, np.ndarray
 
 def check_vocoder(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """F0, source and audio of a recorded mel."""
-    dump = load_file(path)
+    dump = read_dump(path, synthesizer.config)
     samples, audio = vocode_dump(synthesizer, path, dump)
     f0 = np.asarray(audio.f0)[:, : dump["f0_f64"].shape[1]]
     checks = [within("F0 (Hz), to float64", f0, dump["f0_f64"], 1e-3)]  # the reference takes it in float64 too
@@ -53,7 +51,7 @@ def speak_dump(synthesizer: Synthesizer, dump: dict[str, np.ndarray]) -> tuple[n
 
 def check_end_to_end(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """Speech tokens and prompt to mel and audio."""
-    dump = load_file(path)
+    dump = read_dump(path, synthesizer.config)
     (mel, audio), exact = speak_dump(synthesizer, dump), is_exact(synthesizer, path)
     return [
         judge("mel", mel.T[None], dump["mel"], dump.get("mel_f64"), within, 5e-5, exact),
@@ -63,7 +61,7 @@ def check_end_to_end(synthesizer: Synthesizer, path: Path) -> list[Check]:
 
 def check_noise(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """Flow noise and initial phases at this model's sizes."""
-    dump = load_file(path)
+    dump = read_dump(path, synthesizer.config)
     bands = synthesizer.config.flow.mel_bands
     ours, last = flow_noise(MAX_FRAMES, bands).T[None], dump["flow_noise_last_frames"]
     first = dump["flow_noise"]
@@ -76,13 +74,14 @@ def check_noise(synthesizer: Synthesizer, path: Path) -> list[Check]:
 
 def check_vocoder_noise(synthesizer: Synthesizer, path: Path) -> list[Check]:
     """The source module's uniform noise at this model's sizes."""
-    theirs = load_file(path)["uniform_noise"]
+    theirs = read_dump(path, synthesizer.config)["uniform_noise"]
     return [within("uniform noise", vocoder_noise(synthesizer.config, theirs.shape[1])[None], theirs, _NOISE_LIMIT)]
 
 
 def check_released_noise(_: Synthesizer, path: Path) -> list[Check]:
     """All noises at the released sizes, whatever model is loaded."""
-    dump, config = load_file(path), ModelConfig()
+    config = ModelConfig()
+    dump = read_dump(path, config)
     first, last = dump["flow_noise_first_frames"], dump["flow_noise_last_frames"]
     flow = flow_noise(MAX_FRAMES, config.flow.mel_bands).T[None]
     start, later = dump["uniform_noise_first"], dump["uniform_noise_at_100000"]

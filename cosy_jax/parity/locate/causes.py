@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import safe_open
 
-from cosy_jax.checkpoint.reader import read_header
 from cosy_jax.nn.layers import Linear
+from cosy_jax.parity.dumps import read_dump
 from cosy_jax.parity.locate.growth import FLOAT32, rounding_of
 from cosy_jax.parity.locate.rotation import rotated_heads
 from cosy_jax.parity.locate.source_noise import other_noise
@@ -71,12 +70,11 @@ def _alone(suspect: Suspect) -> Iterator[tuple[str, float]]:
         yield from ((layer.name, layer.ours) for layer in suspect.layers if layer.name in _FIRST)
         return
     given, name, where = _LAST[trace]
-    stored = read_header(suspect.path)
-    suffix = "_f64" if f"{name}_f64" in stored else ""
-    with safe_open(suspect.path, "numpy") as file:
-        rows = [file.get_tensor(f"{key}.positions") for key in (given, name)]
-        _, here, there = np.intersect1d(*rows, return_indices=True)
-        x, truth = file.get_tensor(f"{given}{suffix}")[:, here], file.get_tensor(f"{name}{suffix}")[:, there]
+    dump = read_dump(suspect.path, suspect.synthesizer.config)
+    suffix = "_f64" if f"{name}_f64" in dump else ""
+    rows = [dump[f"{key}.positions"] for key in (given, name)]
+    _, here, there = np.intersect1d(rows[0], rows[1], return_indices=True)
+    x, truth = dump[f"{given}{suffix}"][:, here], dump[f"{name}{suffix}"][:, there]
     params = suspect.synthesizer.params(stage_of(suspect.path).params)
     for key in where:
         params = params[key]
@@ -94,7 +92,7 @@ def transposed(suspect: Suspect) -> str:
     matrices = _square_matrices(params, tap.module)
     for turned in [[name] for name in matrices] + [matrices] * (len(matrices) > 1):
         ours = run_layers(suspect.synthesizer, suspect.path, _turned(params, turned))
-        errors = {layer.name: layer.ours for layer in layer_errors(suspect.path, ours)}
+        errors = {layer.name: layer.ours for layer in layer_errors(suspect.synthesizer, suspect.path, ours)}
         if errors[suspect.layer.name] <= suspect.limit:
             which = " and ".join(turned)
             return f"transposed: with {which} turned round the error is {errors[suspect.layer.name]:.1e}"

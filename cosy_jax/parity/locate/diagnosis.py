@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import load_file
 
 from cosy_jax.parity.checks.flow import FlowRun, run_flow
 from cosy_jax.parity.checks.llm import CachedDecoder, recorded_row
 from cosy_jax.parity.checks.vocoder import vocode_dump
+from cosy_jax.parity.dumps import read_dump, read_metadata
 from cosy_jax.parity.locate import flow_faults
 from cosy_jax.parity.locate.causes import Suspect, likely_cause
 from cosy_jax.parity.locate.finding import Finding
@@ -59,9 +58,7 @@ def diagnose(synthesizer: Synthesizer, dumps: Path) -> Diagnosis:
 
 
 def _growth(synthesizer: Synthesizer, stage: str, path: Path) -> Growth:
-    with safe_open(path, "numpy") as file:
-        metadata = file.metadata() or {}
-    return Growth(rounding_of(stage, synthesizer.precision), recorded_rounding(metadata))
+    return Growth(rounding_of(stage, synthesizer.precision), recorded_rounding(read_metadata(path)))
 
 
 def _layer_findings(synthesizer: Synthesizer, path: Path, layers: list[LayerError]) -> Iterator[Finding]:
@@ -112,7 +109,7 @@ def _decoding_findings(
     path = dumps / "llm.safetensors"
     if not path.is_file():
         return
-    dump, config = load_file(path), synthesizer.config.llm
+    dump, config = read_dump(path, synthesizer.config), synthesizer.config.llm
     decoder = CachedDecoder(synthesizer, *recorded_row(dump, config), len(dump["greedy_tokens"]))
     logits = []
     for token in dump["greedy_tokens"]:
@@ -130,7 +127,7 @@ def _decoding_findings(
 def _vocoder_findings(synthesizer: Synthesizer, dumps: Path) -> Iterator[Finding]:
     """F0, source and audio: the first of them that is off."""
     for path in filter(Path.is_file, (dumps / name for name in _VOCODER_DUMPS)):
-        dump = load_file(path)
+        dump = read_dump(path, synthesizer.config)
         samples, audio = vocode_dump(synthesizer, path, dump)
         ours = {"f0": np.asarray(audio.f0), "source": np.asarray(audio.source)[:, None], "audio": samples}
         chain = list(_compared(ours, dump))

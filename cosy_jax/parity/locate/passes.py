@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cosy_jax.config import FlowConfig, LLMConfig, ModelConfig, VocoderConfig
+from cosy_jax.errors import CosyError
 from cosy_jax.flow.cfm import Condition, Flow, FlowInputs, attention_mask, time_steps
 from cosy_jax.llm.qwen2 import init_cache
 from cosy_jax.llm.speech_lm import SpeechLM
@@ -95,6 +96,8 @@ def _run_vocoder(params: dict, synthesizer: Synthesizer, dump: Dump, positions: 
     excitation = (np.asarray(f0, np.float32), np.asarray(sines), noise)
     # The reference's own source, whose phase is a sum of many roundings: they would hide those of the layers behind it.
     source = recorded_source(dump).astype(np.float32)
+    if source.shape[1] != mel.shape[1] * config.samples_per_frame:
+        raise CosyError("The source that the vocoder was traced from is not as long as its mel: capture both again.")
     rest = {key: value for key, value in positions.items() if key not in first}
     found |= _decode_pass(params, mel, excitation, source, rest, config=config)
     return jax.tree.map(np.asarray, found)

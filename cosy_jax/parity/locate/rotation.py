@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import load_file
 
-from cosy_jax.checkpoint.reader import read_header
 from cosy_jax.config import FlowConfig
+from cosy_jax.parity.dumps import inputs_of, read_dump
 from cosy_jax.parity.locate.passes import STAGES
 from cosy_jax.parity.locate.trace import relative_rms
 from cosy_jax.synthesis.synthesizer import Synthesizer
@@ -26,11 +24,9 @@ def rotated_heads(synthesizer: Synthesizer, path: Path, name: str) -> str:
     match = _ATTENTION.fullmatch(name)
     if not match:
         return ""
-    exact = f"{name}_f64"
-    with safe_open(path, "numpy") as file:
-        positions = file.get_tensor(f"{name}.positions")
-        truth = file.get_tensor(exact if exact in read_header(path) else name)
-        dump = load_file(path.with_name(file.metadata()["inputs"]))
+    trace = read_dump(path, synthesizer.config)
+    positions, truth = trace[f"{name}.positions"], trace.get(f"{name}_f64", trace[name])
+    dump = read_dump(inputs_of(path), synthesizer.config)
     config, params, given = synthesizer.config.flow, synthesizer.params("flow"), f"{name}_norm"
     frames = config.token_mel_ratio * sum(dump[key].shape[1] for key in ("prompt_token", "token"))
     wanted = {given: np.arange(frames), name: positions}

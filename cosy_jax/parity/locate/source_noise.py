@@ -7,10 +7,9 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import load_file
 
 from cosy_jax.parity.checks.vocoder import vocode_dump
+from cosy_jax.parity.dumps import inputs_of, read_dump
 from cosy_jax.parity.locate.flow_faults import correlation
 from cosy_jax.parity.locate.passes import recorded_source
 from cosy_jax.synthesis.synthesizer import Synthesizer
@@ -24,9 +23,8 @@ _ALIKE = 0.1  # by how much their spreads may differ, and their means in spreads
 def other_noise(synthesizer: Synthesizer, trace: Path) -> str:
     """A sentence where our sines fit the reference's source, and what is left of both is noise alike and independent;
     else ""."""
-    with safe_open(trace, "numpy") as file:
-        path = trace.with_name(file.metadata()["inputs"])
-    dump, config = load_file(path), synthesizer.config.vocoder
+    path = inputs_of(trace)
+    dump, config = read_dump(path, synthesizer.config), synthesizer.config.vocoder
     theirs = recorded_source(dump)
     ours = np.asarray(vocode_dump(synthesizer, path, dump)[1].source)
     if ours.shape != theirs.shape:

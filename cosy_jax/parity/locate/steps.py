@@ -27,13 +27,13 @@ class StepError(NamedTuple):
 
 
 def euler_steps(synthesizer: Synthesizer, path: Path) -> list[StepError]:
-    """The steps of a flow dump; empty where it holds none."""
+    """The steps of a flow dump; empty where it holds none of our shape."""
     return step_errors(run_flow(synthesizer, path))
 
 
 def step_errors(run: FlowRun) -> list[StepError]:
     """`euler_steps` of a run."""
-    if "step_x" not in run.dump:
+    if "step_x" not in run.dump or run.dump["step_x"].shape[1:] != run.ours["step_x"].shape[1:]:
         return []
     return [_step_error(run, step) for step in range(min(len(run.dump["step_x"]), len(run.ours["step_x"])))]
 

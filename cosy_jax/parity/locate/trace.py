@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import load_file
 
-from cosy_jax.checkpoint.reader import read_header
 from cosy_jax.errors import CosyError
+from cosy_jax.parity.dumps import inputs_of, read_dump
 from cosy_jax.parity.locate.passes import STAGES, Layers, Stage
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
@@ -40,7 +38,7 @@ def trace_layers(synthesizer: Synthesizer, path: Path) -> list[LayerError]:
     Raises:
         CosyError: the dump that the trace was made from is not beside it, or the trace is of a model of another shape.
     """
-    return layer_errors(path, run_layers(synthesizer, path, synthesizer.params(stage_of(path).params)))
+    return layer_errors(synthesizer, path, run_layers(synthesizer, path, synthesizer.params(stage_of(path).params)))
 
 
 def stage_of(path: Path) -> Stage:
@@ -52,29 +50,21 @@ def run_layers(synthesizer: Synthesizer, path: Path, params: dict) -> Layers:
     """Our value (B, P, C) of each layer in a trace, in the data's order, computed with `params` from what the
     reference's own run was given."""
     stage = stage_of(path)
-    marked = [key for key in read_header(path) if key.endswith(_POSITIONS)]
-    with safe_open(path, "numpy") as file:
-        kept = {key.removesuffix(_POSITIONS): file.get_tensor(key) for key in marked}
-        inputs = path.with_name(file.metadata()["inputs"])
+    trace, inputs = read_dump(path, synthesizer.config), inputs_of(path)
+    kept = {key.removesuffix(_POSITIONS): trace[key] for key in trace if key.endswith(_POSITIONS)}
     if not inputs.is_file():
         raise CosyError(f"{path} was traced from {inputs.name}, which is not beside it: copy it there.")
     taps = stage.taps(synthesizer.config)
     if unknown := sorted(kept.keys() - taps.keys()):
         raise CosyError(f"{path} has layers that this model lacks ({', '.join(unknown[:5])}): it is of another model.")
-    found = stage.run(params, synthesizer, load_file(inputs), kept)
+    found = stage.run(params, synthesizer, read_dump(inputs, synthesizer.config), kept)
     return {key: found[key] for key in taps if key in kept}
 
 
-def layer_errors(path: Path, ours: Layers) -> list[LayerError]:
+def layer_errors(synthesizer: Synthesizer, path: Path, ours: Layers) -> list[LayerError]:
     """Our layers, as `run_layers` gives them, against a trace. One layer at a time is held in float64."""
-    stage, stored = stage_of(path).name, read_header(path)
-    with safe_open(path, "numpy") as file:
-
-        def error(key: str, value: np.ndarray) -> LayerError:
-            truth = file.get_tensor(f"{key}_f64") if f"{key}_f64" in stored else None
-            return error_of(stage, key, value, file.get_tensor(key), truth)
-
-        return [error(key, value) for key, value in ours.items()]
+    stage, trace = stage_of(path).name, read_dump(path, synthesizer.config)
+    return [error_of(stage, key, value, trace[key], trace.get(f"{key}_f64")) for key, value in ours.items()]
 
 
 def error_of(stage: str, name: str, ours: np.ndarray, dump: np.ndarray, truth: np.ndarray | None = None) -> LayerError:

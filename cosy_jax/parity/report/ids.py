@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import load_file
 
 from cosy_jax.llm.sampling import mask_stop_ids
 from cosy_jax.parity.checks.llm import CachedDecoder, recorded_bounds, recorded_row, replay
+from cosy_jax.parity.dumps import read_dump
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _SHOWN = 5
@@ -37,7 +37,7 @@ class IdDifference(NamedTuple):
 
 def first_differences(synthesizer: Synthesizer, path: Path) -> list[IdDifference]:
     """At most one difference a run of a language model's dump; empty where all ids are equal."""
-    dump = load_file(path)
+    dump = read_dump(path, synthesizer.config)
     found = (_greedy(synthesizer, dump), _sampled(synthesizer, dump, recorded_bounds(path)[0]))
     return [difference for difference in found if difference]
 

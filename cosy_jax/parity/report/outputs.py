@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from cosy_jax.parity.checks.flow import run_flow
 from cosy_jax.parity.checks.vocoder import speak_dump, vocode_dump
+from cosy_jax.parity.dumps import read_dump
 from cosy_jax.parity.report.report import Results
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
@@ -33,7 +33,7 @@ def worth_a_look(dumps: Path, patterns: Sequence[str], results: Results) -> Path
 
 def mels(synthesizer: Synthesizer, path: Path) -> Pair:
     """The mels (T, M) of one of `MEL_DUMPS`, without the prompt."""
-    dump = load_file(path)
+    dump = read_dump(path, synthesizer.config)
     whole = "speech_token" in dump
     ours = speak_dump(synthesizer, dump)[0] if whole else run_flow(synthesizer, path).ours["mel"][0].T
     return Pair(path.stem, ours, dump["mel"][0].T)
@@ -41,7 +41,7 @@ def mels(synthesizer: Synthesizer, path: Path) -> Pair:
 
 def waves(synthesizer: Synthesizer, path: Path) -> Pair:
     """The samples (S,) of one of `AUDIO_DUMPS`."""
-    dump = load_file(path)
+    dump = read_dump(path, synthesizer.config)
     whole = "speech_token" in dump
     ours = speak_dump(synthesizer, dump)[1] if whole else vocode_dump(synthesizer, path, dump)[0][0]
     return Pair(path.stem, ours, dump["audio"][0])

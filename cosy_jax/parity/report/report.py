@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from safetensors import safe_open
 
 from cosy_jax.parity.check import Check
+from cosy_jax.parity.dumps import read_metadata
 from cosy_jax.parity.locate.diagnosis import Diagnosis, diagnose
 from cosy_jax.parity.report.ids import IdDifference, first_differences
-from cosy_jax.parity.run import LLM_DUMPS
+from cosy_jax.parity.run import LLM_DUMPS, not_covered
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
 Results = list[tuple[str, list[Check]]]  # by dump, in the order of the data's way through the model
@@ -83,11 +83,12 @@ def our_setup(synthesizer: Synthesizer, dtype: str) -> dict[str, str]:
 
 
 def read_provenance(dumps: Path) -> dict[str, dict[str, str]]:
-    """The metadata of each dump but its note: versions, device and number format of the reference's run."""
+    """The metadata, but the note, of each dump that is read: versions, device and format of the reference's run."""
     found = {}
+    strays = not_covered(dumps)
     for path in sorted(dumps.glob("*.safetensors")):
-        with safe_open(path, "numpy") as file:
-            found[path.stem] = {key: value for key, value in (file.metadata() or {}).items() if key != "note"}
+        if path.name not in strays:
+            found[path.stem] = {key: value for key, value in read_metadata(path).items() if key != "note"}
     return found
 
 

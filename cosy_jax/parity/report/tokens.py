@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from safetensors import safe_open
-from safetensors.numpy import load_file
-
+from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.llm.stream import Draw, draws
 from cosy_jax.parity.checks.llm import recorded_bounds, replay
+from cosy_jax.parity.dumps import read_dump
 from cosy_jax.synthesis.modes import lm_context
 from cosy_jax.synthesis.request import Request
 from cosy_jax.synthesis.synthesizer import Synthesizer
@@ -109,16 +108,16 @@ def report_dumps(synthesizer: Synthesizer, dumps: Path) -> Iterator[str]:
     """The report of the recorded runs in a folder of dumps, drawn again from our logits and the recorded noise;
     CosyError where it holds none."""
     files = _recorded_segments(dumps)
-    first = load_file(files[0])
+    first = read_dump(files[0], synthesizer.config)
     speech = len(first["prompt_speech_token"])
 
     def segments() -> Iterator[Segment]:
         for path in files:
-            dump, bounds = load_file(path), recorded_bounds(path)
+            dump, bounds = read_dump(path, synthesizer.config), recorded_bounds(path)
             drawn = replay(synthesizer, dump, bounds[0])
             yield as_segment(len(dump["tts_text"]), drawn, bounds, synthesizer.config.llm.speech_token_size)
 
-    frames = _prompt_frames(dumps, synthesizer.config.flow.token_mel_ratio * speech)
+    frames = _prompt_frames(dumps, synthesizer.config, synthesizer.config.flow.token_mel_ratio * speech)
     return report_lines(PromptSize(len(first["prompt_text"]), speech, frames), segments())
 
 
@@ -131,10 +130,9 @@ def _recorded_segments(dumps: Path) -> list[Path]:
     return files
 
 
-def _prompt_frames(dumps: Path, otherwise: int) -> int:
+def _prompt_frames(dumps: Path, config: ModelConfig, otherwise: int) -> int:
     """Frames of the prompt mel, which stands in the dumps of later stages."""
     for path in (dumps / name for name in _PROMPT_MELS):
         if path.is_file():
-            with safe_open(path, "numpy") as file:
-                return file.get_slice("prompt_feat").get_shape()[1]
+            return read_dump(path, config)["prompt_feat"].shape[1]
     return otherwise
