@@ -13,6 +13,7 @@ DEMO_PROMPT_TEXT ?= This is what the recording says.
 demo: $(INSTALLED)
 	$(BIN)/cosy-jax synthesize --weights weights/tiny --text "$(DEMO_TEXT)" \
 	    --prompt-wav tests/data/prompt_0.flac --prompt-text "$(DEMO_PROMPT_TEXT)" --out demo.wav
+	@echo "The command is $(BIN)/cosy-jax; to call it cosy-jax alone: source $(BIN)/activate"
 
 # Most of a test's time is compiling, which takes one core: a process a core, each with whole files of tests. Their
 # order stays: the other one puts files of few but long tests last, and one core ends alone.

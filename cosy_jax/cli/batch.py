@@ -20,6 +20,7 @@ from cosy_jax.cli.common import (
 )
 from cosy_jax.cli.interrupt import Stop, two_interrupts
 from cosy_jax.cli.output import status
+from cosy_jax.cli.weights import add_weights_option
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ To split a manifest, start N of them with --num-shards N and --shard-index 0 to 
 def add_parser(commands: Any) -> None:
     parser = add_command(commands, "batch", "speak many lines, each into a file", _EXAMPLE, run)
     parser.add_argument("manifest", metavar="MANIFEST", help="one JSON object a line, or in a .txt, one text a line")
-    parser.add_argument("--weights", required=True, metavar="DIR", help="a folder that `cosy-jax convert` wrote")
+    add_weights_option(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="where the audio goes; created where needed")
     _add_plain_options(parser)
     add_llm_option(parser)

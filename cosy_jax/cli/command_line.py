@@ -11,6 +11,7 @@ from cosy_jax.cli.common import EXIT_STATUS
 from cosy_jax.cli.failure import ended
 from cosy_jax.cli.output import console, put, standard_output, status
 from cosy_jax.cli.signals import handled, raise_once
+from cosy_jax.cli.weights import find_weights
 from cosy_jax.errors import CosyError
 
 _EXAMPLES = """examples:
@@ -69,6 +70,8 @@ def run(argv: list[str] | None) -> int:
             except SystemExit:  # --help and --version are done
                 return 0
             console.quiet = status.quiet = getattr(args, "quiet", False)
+            if "weights" in args:
+                args.weights = find_weights(args.weights)
             return args.run(args)
     except BaseException as error:
         return ended(error)

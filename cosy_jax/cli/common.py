@@ -19,6 +19,7 @@ EXIT_STATUS = """exit status:
   1    a check was missed, or lines of a batch failed
   2    bad input, or the machine refused: a sentence on standard error says what
   130  interrupted by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP; 141 where the reader of a pipe went away"""
+AUDIO_FILES = ".wav, .flac, .mp3, .ogg or .opus"
 # Where an option has another name than the field of the request.
 _FLAGS = {"recording": "--prompt-wav", "transcript": "--prompt-text", "overwrite": "--force", "frontend": "--verbatim"}
 
@@ -93,6 +94,10 @@ def add_mode_options(parser: argparse.ArgumentParser) -> None:
         "--instruct", metavar="TEXT", type=text_argument, help="how to speak; mode instruct is then the default"
     )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same speech (default: 0)")
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def add_speed_option(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,9 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.common import (
+    AUDIO_FILES,
     add_command,
+    add_json_option,
     add_runtime_options,
     add_speed_option,
     add_voice_choice,
@@ -12,20 +14,22 @@ from cosy_jax.cli.common import (
     voice_fields,
 )
 from cosy_jax.cli.report import produce
+from cosy_jax.cli.weights import add_weights_option
 
 if TYPE_CHECKING:
-    from cosy_jax.synthesis.speech import OnStage, Speech
+    from cosy_jax.synthesis.speech import OnPart, OnStage, Speech
 
 _EXAMPLE = "cosy-jax convert-voice --weights weights/tiny --source speech.wav --prompt-wav voice.wav --out new.wav"
 
 
 def add_parser(commands: Any) -> None:
     parser = add_command(commands, "convert-voice", "say what a recording says in another voice", _EXAMPLE, run)
-    parser.add_argument("--weights", required=True, metavar="DIR", help="a folder that `cosy-jax convert` wrote")
+    add_weights_option(parser)
     parser.add_argument("--source", required=True, metavar="FILE", help="the recording to convert, of any length")
     add_voice_choice(parser)
-    parser.add_argument("--out", required=True, metavar="FILE", help="where the speech goes (.wav or .flac)")
+    parser.add_argument("--out", required=True, metavar="FILE", help=f"where the speech goes, {AUDIO_FILES}")
     add_speed_option(parser)
+    add_json_option(parser)
     add_runtime_options(parser)
 
 
@@ -46,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
     check_voice_choice(**voice_fields(args))
     synthesizer = Synthesizer(args.weights, precision=get_precision(args.dtype), voices=args.voices)
 
-    def work(on_stage: "OnStage") -> "Speech":
+    def work(on_stage: "OnStage", on_part: "OnPart") -> "Speech":
         voice = synthesizer.find_voice(**voice_fields(args))
-        return synthesizer.convert_voice(args.source, voice, args.speed, on_stage)
+        return synthesizer.convert_voice(args.source, voice, args.speed, on_stage, on_part)
 
     produce(args, (Stage.PROMPT, Stage.SPEECH_TOKENS, Stage.FLOW, Stage.VOCODER), work)
     return 0

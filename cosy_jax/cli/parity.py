@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.common import add_command, add_runtime_options, start_jax
 from cosy_jax.cli.output import progress_bar, put, say
+from cosy_jax.cli.weights import add_weights_option
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ Where a check is missed, the table is followed by the place to look first and by
 
 def add_parser(commands: Any) -> None:
     parser = add_command(commands, "parity", "compare every stage with dumps of the PyTorch reference", _EXAMPLE, run)
-    parser.add_argument(
-        "--weights", required=True, metavar="DIR", help="converted from the weights the dumps were made with"
-    )
+    add_weights_option(parser, "converted from the weights the dumps were made with")
     parser.add_argument("--dumps", required=True, metavar="DIR", help="the reference's tensors")
     parser.add_argument("--llm", default="base", choices=("auto", "rl", "base"), help="(default: base)")
     parser.add_argument("--trace", action="store_true", help="print the error after every layer and Euler step")

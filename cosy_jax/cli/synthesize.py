@@ -1,10 +1,13 @@
 """`cosy-jax synthesize`: a text and a recorded voice in, a wav out."""
 
 import argparse
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.common import (
+    AUDIO_FILES,
     add_command,
+    add_json_option,
     add_llm_option,
     add_mode_options,
     add_runtime_options,
@@ -16,35 +19,47 @@ from cosy_jax.cli.common import (
     speaking_request,
     start_jax,
 )
+from cosy_jax.cli.interactive import ANY_TEXT, converse, find_player
 from cosy_jax.cli.report import produce
-from cosy_jax.cli.texts import STANDARD_INPUT, arriving_lines, text_argument
+from cosy_jax.cli.texts import STANDARD_INPUT, arriving_lines, read_text, text_argument
+from cosy_jax.cli.weights import add_weights_option
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
     from cosy_jax.synthesis.request import Request, StreamOptions
-    from cosy_jax.synthesis.speech import OnStage, Speech
+    from cosy_jax.synthesis.speech import OnPart, OnStage, Speech
+
+STANDARD_OUTPUT = "-"
 
 _EXAMPLE = """cosy-jax synthesize --weights weights/tiny --text "Good morning." \\
       --prompt-wav voice.wav --prompt-text "What is said in voice.wav." --out morning.wav
-  cosy-jax synthesize --weights weights/tiny --text "Good morning." --voice anna --instruct "Whisper." --out w.wav"""
+  cosy-jax synthesize --weights weights/tiny --text "Good morning." --voice anna --instruct "Whisper." --out w.wav
+  cosy-jax synthesize --weights weights/tiny --text-file chapter.txt --voice anna --out chapter.mp3
+  cosy-jax synthesize --weights weights/tiny --interactive --voice anna"""
 
 
 def add_parser(commands: Any) -> None:
     parser = add_command(commands, "synthesize", "speak a text in a recorded voice", _EXAMPLE, run)
-    parser.add_argument("--weights", required=True, metavar="DIR", help="a folder that `cosy-jax convert` wrote")
-    parser.add_argument(
-        "--text", required=True, type=text_argument, help="what to say; with --stream, - reads lines as they come"
+    add_weights_option(parser)
+    text = parser.add_mutually_exclusive_group(required=True)
+    text.add_argument(
+        "--text", type=text_argument, help="what to say; - reads standard input, with --stream line by line as it comes"
+    )
+    text.add_argument("--text-file", metavar="FILE", help="what to say, UTF-8; line ends count as blanks")
+    text.add_argument(
+        "--interactive", action="store_true", help="speak line after line, played, or with --out in numbered files"
     )
     add_voice_choice(parser)
     add_mode_options(parser)
     parser.add_argument(
-        "--out", required=True, metavar="FILE", help=".wav or .flac; with --stream, - writes raw PCM to standard output"
+        "--out", metavar="FILE", help=f"{AUDIO_FILES}; with --stream, - writes raw PCM to standard output"
     )
     _add_stream_options(parser)
     add_text_options(parser)
     add_speed_option(parser)
     add_llm_option(parser)
     parser.add_argument("--plot", metavar="PNG", help="also draw waveform and mel (needs matplotlib)")
+    add_json_option(parser)
     add_runtime_options(parser)
 
 
@@ -68,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from cosy_jax.synthesis.stage import Stage
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
-    request = speaking_request(args, arriving_lines() if args.text == STANDARD_INPUT else args.text, args.speed)
+    request = speaking_request(args, _text(args), args.speed)
     streaming = _stream_options(args, request)
     synthesizer = Synthesizer(args.weights, args.llm, get_precision(args.dtype), voices=args.voices)
     say_model(synthesizer)
@@ -79,12 +94,15 @@ def run(args: argparse.Namespace) -> int:
         synthesizer.release("speech_tokenizer", "speaker_encoder")
         return found
 
+    if args.interactive:
+        converse(args, synthesizer, encoded())
+        return 0
     if streaming is not None:
         speak_stream(args, synthesizer, encoded(), streaming)
         return 0
 
-    def work(on_stage: "OnStage") -> "Speech":
-        return synthesizer.speak(encoded(), on_stage)
+    def work(on_stage: "OnStage", on_part: "OnPart") -> "Speech":
+        return synthesizer.speak(encoded(), on_stage, on_part)
 
     speech = produce(args, (Stage.PROMPT, Stage.LANGUAGE_MODEL, Stage.FLOW, Stage.VOCODER), work)
     if args.plot:
@@ -100,15 +118,47 @@ def _check_outputs(args: argparse.Namespace) -> None:
     from cosy_jax.files import check_writable
     from cosy_jax.plot import check_picture
 
-    if not args.stream and "-" in (args.text, args.out):
-        raise CosyError("Standard input and output carry streams only: add --stream, or name a text and a file.")
-    if args.stream and args.plot:
-        raise CosyError("A stream has no picture: leave --plot out, or do not stream.")
-    if args.out != "-":
+    if args.interactive:
+        _check_interactive(args)
+    elif args.out is None:
+        raise CosyError("Say where the speech goes: give --out FILE.")
+    if args.out == STANDARD_OUTPUT:
+        _check_pipe(args)
+    elif args.out is not None:
         check_writable(args.out)
         check_suffix(args.out)
+    if args.stream and args.plot:
+        raise CosyError("A stream has no picture: leave --plot out, or do not stream.")
     if args.plot:
         check_picture(args.plot)
+
+
+def _check_interactive(args: argparse.Namespace) -> None:
+    """CosyError for what has no meaning for many lines, and where they could not be heard."""
+    given = [name for name in ("stream", "plot", "json") if getattr(args, name)]
+    if given or args.out == STANDARD_OUTPUT:
+        option = f"--{given[0]}" if given else "--out -"
+        raise CosyError(f"An interactive run speaks line after line: leave {option} out.")
+    if args.out is None:
+        find_player()
+
+
+def _check_pipe(args: argparse.Namespace) -> None:
+    if not args.stream:
+        raise CosyError("Standard output carries streams only: add --stream, or name a file.")
+    if args.json:
+        raise CosyError("Standard output carries the audio: leave --json out, or name a file.")
+
+
+def _text(args: argparse.Namespace) -> "str | Iterator[str]":
+    """What to say; lines as they come where they are to be streamed."""
+    if args.interactive:
+        return ANY_TEXT
+    if args.text_file is not None:
+        return read_text(args.text_file)
+    if args.text != STANDARD_INPUT:
+        return args.text
+    return arriving_lines() if args.stream else read_text(STANDARD_INPUT)
 
 
 def _stream_options(args: argparse.Namespace, request: "Request") -> "StreamOptions | None":

@@ -18,6 +18,7 @@ from cosy_jax.cli.common import (
 )
 from cosy_jax.cli.output import progress_bar, put
 from cosy_jax.cli.texts import text_argument
+from cosy_jax.cli.weights import add_weights_option
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _OF_A_TEXT = ("prompt_wav", "voice", "prompt_text", "mode", "instruct", "languag
 
 def add_parser(commands: Any) -> None:
     parser = add_command(commands, "tokens", "print the speech tokens of a text, or of a recorded run", _EXAMPLE, run)
-    parser.add_argument("--weights", required=True, metavar="DIR", help="a folder that `cosy-jax convert` wrote")
+    add_weights_option(parser)
     parser.add_argument(
         "--text", type=text_argument, help="what to say; its tokens are those that `cosy-jax synthesize` speaks"
     )

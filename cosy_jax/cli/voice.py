@@ -7,24 +7,35 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from cosy_jax.cli.common import add_command, add_compile_options, add_voices_folder, start_jax
+from cosy_jax.cli.common import EXIT_STATUS, add_command, add_compile_options, add_voices_folder, start_jax
 from cosy_jax.cli.output import console, progress_bar, shown, tell
 from cosy_jax.cli.texts import text_argument
+from cosy_jax.cli.weights import add_weights_option
 
 if TYPE_CHECKING:
     from cosy_jax.synthesis.voices import VoiceInfo
 
+_EXAMPLES = """  cosy-jax voice add anna --prompt-wav anna.wav --prompt-text "What Anna says."
+  cosy-jax voice list
+  cosy-jax synthesize --voice anna --text "Good morning." --out morning.wav
+  cosy-jax voice remove anna"""
 _ADD = """cosy-jax voice add anna --weights weights/tiny --prompt-wav anna.wav --prompt-text "What Anna says." """
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("voice", help="save voices under a name, list, show and remove them")
+    parser = commands.add_parser(
+        "voice",
+        help="save voices under a name, list, show and remove them",
+        description="Save voices under a name, list, show and remove them.",
+        epilog=f"examples:\n{_EXAMPLES}\n\n{EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     add = add_command(actions, "add", "save the voice of a recording under a name", _ADD.strip(), run_add)
     add.add_argument(
         "name", metavar="NAME", type=text_argument, help="letters, digits, '_', and behind the first '-' and '.'"
     )
-    add.add_argument("--weights", required=True, metavar="DIR", help="a folder that `cosy-jax convert` wrote")
+    add_weights_option(add)
     add.add_argument("--prompt-wav", required=True, metavar="FILE", help="the recording, up to 30 s")
     add.add_argument(
         "--prompt-text", type=text_argument, default="", help="what is said in it; mode zero-shot needs it"

@@ -1,9 +1,10 @@
 """What comes of a request, and how long each stage took."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.stage import Stage
 
 OnStage = Callable[[Stage], None]
+OnPart = Callable[[int, int], None]  # parts of the utterance that the stage is done with, and how many there are
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,10 @@ def finite(values: np.ndarray, stage: Stage) -> np.ndarray:
 
 
 class Stopwatch:
-    """Names each stage as it starts and keeps its wall time."""
+    """Names each stage as it starts, and each part in it, and keeps the stage's wall time."""
 
-    def __init__(self, on_stage: OnStage | None) -> None:
-        self.on_stage = on_stage
+    def __init__(self, on_stage: OnStage | None, on_part: OnPart | None = None) -> None:
+        self.on_stage, self.on_part = on_stage, on_part
         self.seconds: dict[Stage, float] = {}
 
     @contextmanager
@@ -59,3 +62,10 @@ class Stopwatch:
         start = time.perf_counter()
         yield
         self.seconds[stage] = time.perf_counter() - start
+
+    def each(self, parts: Sequence[T]) -> Iterator[T]:
+        """The parts that the stage takes one after the other."""
+        for done, part in enumerate(parts):
+            if self.on_part:
+                self.on_part(done, len(parts))
+            yield part

@@ -35,7 +35,7 @@ from cosy_jax.nn.precision import FLOAT32, Precision
 from cosy_jax.prompt.encode import Prompt, encode_prompt, speech_tokens
 from cosy_jax.synthesis.modes import lm_context
 from cosy_jax.synthesis.request import Request, StreamOptions, check_voice_choice
-from cosy_jax.synthesis.speech import OnStage, Speech, Stopwatch, finite
+from cosy_jax.synthesis.speech import OnPart, OnStage, Speech, Stopwatch, finite
 from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.streaming import cached_solver, exact_solver, hops, stream_audio
 from cosy_jax.synthesis.voice import Voice, check_voice
@@ -127,19 +127,19 @@ class Synthesizer:
         """The request with its voice at hand; CosyError as `find_voice`, and for a mode without what it needs."""
         return request.in_voice(self.find_voice(request.voice, request.recording, request.transcript))
 
-    def speak(self, request: Request, on_stage: OnStage | None = None) -> Speech:
+    def speak(self, request: Request, on_stage: OnStage | None = None, on_part: OnPart | None = None) -> Speech:
         """Speak a request; a long text segment after segment, the joins faded.
 
         The request is data and so is the result: the same one gives the same speech. `on_stage` is called with each
-        stage before it runs. CosyError for a text without anything to speak, or that arrives, a voice that cannot be
-        had, and speech beyond 300 s a segment.
+        stage before it runs, `on_part` before each segment in it. CosyError for a text without anything to speak, or
+        that arrives, a voice that cannot be had, and speech beyond 300 s a segment.
         """
-        watch = Stopwatch(on_stage)
+        watch = Stopwatch(on_stage, on_part)
         with watch(Stage.PROMPT):
             request = self.resolve(request)
         with watch(Stage.LANGUAGE_MODEL):
             policy = self.policy(request.reference_slips)
-            decoded = [self.decode(context, policy) for context in self.contexts(request)]
+            decoded = [self.decode(context, policy) for context in watch.each(self.contexts(request))]
         tokens = [ids for ids, _ in decoded]
         return self._render(tokens, request.voice_at_hand, request.speed, sum(count for _, count in decoded), watch)
 
@@ -149,25 +149,26 @@ class Synthesizer:
         voice: str | Voice,
         speed: float = 1.0,
         on_stage: OnStage | None = None,
+        on_part: OnPart | None = None,
     ) -> Speech:
         """What is said in a recording of any length, in another voice, a saved one's name or one at hand.
 
         CosyError where the source is unreadable, truncated, below 16 kHz, shorter than 0.05 s, silent or constant.
         """
         check_speed(speed)
-        watch, voice = Stopwatch(on_stage), self.find_voice(voice)
+        watch, voice = Stopwatch(on_stage, on_part), self.find_voice(voice)
         with watch(Stage.SPEECH_TOKENS):
             wavs, params = source_pieces(source, self.config), self.params("speech_tokenizer")
-            tokens = [speech_tokens(wav, params, self.config) for wav in wavs]
+            tokens = [speech_tokens(wav, params, self.config) for wav in watch.each(wavs)]
         return self._render(tokens, voice, speed, 0, watch)
 
     def _render(
         self, tokens: Sequence[np.ndarray], voice: Voice, speed: float, fallbacks: int, watch: Stopwatch
     ) -> Speech:
         with watch(Stage.FLOW):
-            mels = [change_speed(self.mel(part, voice.prompt), speed) for part in tokens]
+            mels = [change_speed(self.mel(part, voice.prompt), speed) for part in watch.each(tokens)]
         with watch(Stage.VOCODER):
-            audio = join_audio([self.vocode(mel) for mel in mels], self.config.sample_rate)
+            audio = join_audio([self.vocode(mel) for mel in watch.each(mels)], self.config.sample_rate)
         whole = np.concatenate(tokens), np.concatenate(mels)
         return Speech(audio, self.config.sample_rate, *whole, fallbacks, watch.seconds)
 

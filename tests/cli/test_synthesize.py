@@ -276,7 +276,6 @@ def test_stream_of_lines_from_standard_input(tmp_path, monkeypatch):
         (["--stream", "--left-chunks", "3", "--solver", "exact"], "bound the cached one"),
         (["--solver", "cached"], "--solver: Only a stream has a solver"),
         (["--text", "-", "--stream", "--verbatim"], "neither normalised nor split"),
-        (["--text", "-"], "add --stream"),
         (["--out", "-"], "add --stream"),
     ],
 )

@@ -1,0 +1,68 @@
+"""Which weights a command uses, said once and not in every command."""
+
+import argparse
+import os
+import tomllib
+from pathlib import Path
+
+from cosy_jax.cli.output import say
+from cosy_jax.errors import CosyError
+from cosy_jax.files import home
+
+_VARIABLE = "COSY_JAX_WEIGHTS"
+_EMBEDDED = Path(__file__).resolve().parents[2] / "weights" / "tiny"  # of a checkout; absent where it is installed
+
+
+def add_weights_option(parser: argparse.ArgumentParser, purpose: str = "") -> None:
+    """The option of every command that runs the network; `find_weights` does what it says."""
+    where = f"default: {_VARIABLE}, then `weights` in ~/.config/cosy_jax/config.toml, then the embedded model"
+    parser.add_argument(
+        "--weights", metavar="DIR", help=f"{purpose or 'a folder that `cosy-jax convert` wrote'} ({where})"
+    )
+
+
+def find_weights(given: str | None) -> str:
+    """The folder that was given, or else that of the environment, of the configuration file, or of the checkout's
+    embedded model; says which, unless it was given. CosyError where nobody names one, or the file is faulty."""
+    if given is not None:
+        return given
+    if named := os.environ.get(_VARIABLE):
+        say(f"weights: {named} ({_VARIABLE})")
+        return named
+    if (path := _configuration()) and (named := _configured(path)):
+        say(f"weights: {named} ({path})")
+        return named
+    if (_EMBEDDED / "config.json").is_file():
+        say(f"weights: {_EMBEDDED}, the embedded model, which is random and speaks noise")
+        return str(_EMBEDDED)
+    file = path or "a configuration file"
+    raise CosyError(f'Say which weights: give --weights DIR, set {_VARIABLE}, or write weights = "DIR" into {file}.')
+
+
+def _configuration() -> Path | None:
+    """The configuration file's place; None without a home."""
+    folder = os.environ.get("XDG_CONFIG_HOME", "")
+    if not Path(folder).is_absolute():  # as the standard asks for
+        folder = str(known / ".config") if (known := home()) else ""
+    return Path(folder) / "cosy_jax" / "config.toml" if folder else None
+
+
+def _configured(path: Path) -> str | None:
+    """The weights that a configuration file names, a relative path counted from its folder; None without a file."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CosyError(f"Cannot read {path}: {error.strerror}.") from error
+    except (UnicodeError, tomllib.TOMLDecodeError) as error:
+        raise CosyError(f"{path} is not TOML ({error}): correct it.") from error
+    unknown = sorted(content.keys() - {"weights"})
+    if unknown or not isinstance(content.get("weights", ""), str):
+        raise CosyError(f'{path} is to hold weights = "DIR" and nothing else: correct {", ".join(unknown) or "it"}.')
+    if "weights" not in content:
+        return None
+    named = Path(content["weights"])
+    if named.parts[:1] == ("~",) and (known := home()):
+        named = known.joinpath(*named.parts[1:])
+    return str(path.parent / named)
