@@ -4,7 +4,6 @@ is heard in whatever is made.
 S samples.
 """
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ _QUIET_DB = -45.0  # of the loud frames
 _CLIPPED_SHARE = 1e-3
 # Between loud frames and the quietest: speech has 40 dB and more, under white noise of 8 dB SNR 15 dB are left.
 _NOISY_DB = 15.0
-_FRAMES_A_SECOND = 50
+FRAMES_A_SECOND = 50
 
 
 class RecordingWarning(UserWarning):
@@ -54,14 +53,6 @@ def name_of(recording: str | Path | Waveform, what: str) -> str:
     return f"{what} '{recording}'" if isinstance(recording, str | Path) else what
 
 
-def load_voice_recording(recording: str | Path | Waveform) -> Waveform:
-    """`load_speech` of what is to be a voice; `RecordingWarning` where it will be a bad one."""
-    samples, rate = load_speech(recording, "The recording", SHORTEST_VOICE)
-    for fault in faults(samples, rate):
-        warnings.warn(f"{name_of(recording, 'The recording')} {fault}.", RecordingWarning, stacklevel=3)
-    return samples, rate
-
-
 def faults(samples: np.ndarray, rate: int) -> list[str]:
     """What is wrong with samples (S,), at least 20 ms and not all alike, as a voice: each the end of a sentence."""
     found = []
@@ -81,6 +72,6 @@ def faults(samples: np.ndarray, rate: int) -> list[str]:
 
 def frame_levels(samples: np.ndarray, rate: int) -> np.ndarray:
     """Level of each whole frame of 20 ms around its own mean, in dB of full scale, (S // (rate // 50),)."""
-    size = rate // _FRAMES_A_SECOND
+    size = rate // FRAMES_A_SECOND
     frames = samples[: len(samples) // size * size].reshape(-1, size)
     return 20 * np.log10(np.maximum(frames.std(axis=1, dtype=np.float64), 1e-9))

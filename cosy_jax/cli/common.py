@@ -71,9 +71,14 @@ def add_voices_folder(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_trim_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--trim", action="store_true", help="take the cleanest 10 s of a recording of any length")
+
+
 def add_voice_choice(parser: argparse.ArgumentParser) -> None:
     """Options of every command that speaks in a voice; `voice_fields` reads them."""
     parser.add_argument("--prompt-wav", metavar="FILE", help="the voice: a recording of up to 30 s")
+    add_trim_option(parser)
     parser.add_argument(
         "--voice", metavar="NAME", type=text_argument, help="in place of a recording: what `cosy-jax voice add` saved"
     )
@@ -127,7 +132,7 @@ def text_options(args: argparse.Namespace) -> "FrontendOptions":
 
 def voice_fields(args: argparse.Namespace) -> dict[str, Any]:
     """Those fields of a request that the options of `add_voice_choice` give."""
-    return {"voice": args.voice, "recording": args.prompt_wav}
+    return {"voice": args.voice, "recording": args.prompt_wav, "trim": args.trim}
 
 
 def speaking_request(args: argparse.Namespace, text: "str | Iterable[str]", speed: float = 1.0) -> "Request":

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from cosy_jax.cli.common import EXIT_STATUS, add_command, add_compile_options, add_voices_folder, start_jax
+from cosy_jax.cli.common import (
+    EXIT_STATUS,
+    add_command,
+    add_compile_options,
+    add_trim_option,
+    add_voices_folder,
+    start_jax,
+)
 from cosy_jax.cli.output import console, progress_bar, shown, tell
 from cosy_jax.cli.texts import text_argument
 from cosy_jax.cli.weights import add_weights_option
@@ -37,6 +44,7 @@ def add_parser(commands: Any) -> None:
     )
     add_weights_option(add)
     add.add_argument("--prompt-wav", required=True, metavar="FILE", help="the recording, up to 30 s")
+    add_trim_option(add)
     add.add_argument(
         "--prompt-text", type=text_argument, default="", help="what is said in it; mode zero-shot needs it"
     )
@@ -62,7 +70,7 @@ def run_add(args: argparse.Namespace) -> int:
     synthesizer = Synthesizer(args.weights)
     with progress_bar() as bar:
         bar.add_task("prompt", total=None)
-        voice = synthesizer.voice(args.prompt_wav, args.prompt_text)
+        voice = synthesizer.voice(args.prompt_wav, args.prompt_text, args.trim)
     save_voice(folder, args.name, voice, synthesizer.config, args.force, Path(args.prompt_wav).name)
     _show(inspect_voice(folder, args.name))
     return 0

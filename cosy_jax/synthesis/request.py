@@ -23,13 +23,15 @@ class Request:
     """What to say, in which voice and how. CosyError, with the field at fault, for what cannot be spoken.
 
     The voice is either `voice`, a saved one's name or one at hand, which brings its transcript, or `recording`, a file
-    or samples float (S,) and their rate in Hz, of at most 30 s; mode zero-shot needs its `transcript`.
+    or samples float (S,) and their rate in Hz, of at most 30 s, or with `trim` the best 10 s of one of any length; mode
+    zero-shot needs its `transcript`.
     """
 
     text: str | Iterable[str]  # the latter arrives while it is spoken: neither normalised nor split
     voice: str | Voice | None = None
     recording: str | Path | Waveform | None = None
     transcript: str | None = None
+    trim: bool = False
     mode: str | None = None  # "zero-shot", "cross-lingual", "instruct"; None: instruct with an instruction
     instruct: str | None = None  # how to speak
     seed: int = 0
@@ -44,7 +46,7 @@ class Request:
             check_text(self.text)
         elif self.frontend is not None:
             raise CosyError("Text that arrives in pieces is neither normalised nor split: leave it out.", "frontend")
-        check_voice_choice(self.voice, self.recording, self.transcript)
+        check_voice_choice(self.voice, self.recording, self.transcript, self.trim)
         check_mode(self.way, self.instruct or "")
         if self.recording is not None:
             check_transcript(self.way, self.transcript or "")
@@ -87,19 +89,24 @@ class Request:
 
     def in_voice(self, voice: Voice) -> "Request":
         """The same in a voice that is at hand, such as that of this request once it is loaded or encoded."""
-        return replace(self, voice=voice, recording=None, transcript=None)
+        return replace(self, voice=voice, recording=None, transcript=None, trim=False)
 
 
 def check_voice_choice(
-    voice: str | Voice | None, recording: str | Path | Waveform | None, transcript: str | None = None
+    voice: str | Voice | None,
+    recording: str | Path | Waveform | None,
+    transcript: str | None = None,
+    trim: bool = False,
 ) -> None:
-    """CosyError unless there is one voice, and at most one transcript of it."""
+    """CosyError unless there is one voice, at most one transcript of it, and something to trim."""
     if (voice is None) == (recording is None):
         raise CosyError("Say in which voice to speak: give a recording or a voice, not both.", "recording", "voice")
     if voice is not None and transcript is not None:
         raise CosyError(
             "A voice brings its transcript: leave the transcript out, or save the voice again with it.", "transcript"
         )
+    if voice is not None and trim:
+        raise CosyError("Only a recording can be trimmed: give one, or leave it out.", "trim")
 
 
 @dataclass(frozen=True)

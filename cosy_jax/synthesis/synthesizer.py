@@ -12,7 +12,6 @@ import numpy as np
 from cosy_jax.audio.join import join_audio
 from cosy_jax.audio.read import Waveform
 from cosy_jax.audio.speed import change_speed, check_speed
-from cosy_jax.audio.usable import load_voice_recording
 from cosy_jax.checkpoint import reader
 from cosy_jax.checkpoint.integrity import load_tokenizer, open_folder
 from cosy_jax.checkpoint.parameters import Parameters
@@ -38,7 +37,7 @@ from cosy_jax.synthesis.request import Request, StreamOptions, check_voice_choic
 from cosy_jax.synthesis.speech import OnPart, OnStage, Speech, Stopwatch, finite
 from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.streaming import cached_solver, exact_solver, hops, stream_audio
-from cosy_jax.synthesis.voice import Voice, check_voice
+from cosy_jax.synthesis.voice import Voice, check_transcript_length, check_voice, load_voice_recording
 from cosy_jax.synthesis.voice_conversion import source_pieces
 from cosy_jax.synthesis.voices import default_folder, load_voice
 from cosy_jax.text.check import speakable
@@ -98,12 +97,14 @@ class Synthesizer:
         sampler = RasSampler(self.config.sampling)
         return DecodePolicy(self.config.llm, sampler, self.precision, reference_slips)
 
-    def voice(self, recording: str | Path | Waveform, transcript: str = "") -> Voice:
-        """A recording of 0.5 s to 30 s as a voice to speak in; modes other than zero-shot need no transcript.
+    def voice(self, recording: str | Path | Waveform, transcript: str = "", trim: bool = False) -> Voice:
+        """A recording of 0.5 s to 30 s, or with `trim` the best 10 s of one of any length, as a voice to speak in;
+        modes other than zero-shot need no transcript.
 
-        CosyError where it is none of speech, and `RecordingWarning` where it is a bad one (`audio.usable`).
+        CosyError and `RecordingWarning` as `load_voice_recording`; the latter also for a transcript of another length.
         """
-        recording = load_voice_recording(recording)
+        recording = load_voice_recording(recording, trim)
+        check_transcript_length(transcript, len(recording[0]) / recording[1])
         stages = (self.params("speech_tokenizer"), self.params("speaker_encoder"))
         return Voice(encode_prompt(recording, *stages, self.config), transcript, self.encoders)
 
@@ -112,12 +113,13 @@ class Synthesizer:
         voice: str | Voice | None = None,
         recording: str | Path | Waveform | None = None,
         transcript: str | None = None,
+        trim: bool = False,
     ) -> Voice:
         """The voice of a request: a saved one by its name, one at hand, or a recording's. CosyError where there is
         none or more than one, and where these weights cannot speak in it."""
-        check_voice_choice(voice, recording, transcript)
+        check_voice_choice(voice, recording, transcript, trim)
         if recording is not None:
-            return self.voice(recording, transcript or "")
+            return self.voice(recording, transcript or "", trim)
         assert voice is not None
         found = voice if isinstance(voice, Voice) else load_voice(self.voices, voice)
         check_voice(found, self.config, self.encoders)
@@ -125,7 +127,8 @@ class Synthesizer:
 
     def resolve(self, request: Request) -> Request:
         """The request with its voice at hand; CosyError as `find_voice`, and for a mode without what it needs."""
-        return request.in_voice(self.find_voice(request.voice, request.recording, request.transcript))
+        found = self.find_voice(request.voice, request.recording, request.transcript, request.trim)
+        return request.in_voice(found)
 
     def speak(self, request: Request, on_stage: OnStage | None = None, on_part: OnPart | None = None) -> Speech:
         """Speak a request; a long text segment after segment, the joins faded.

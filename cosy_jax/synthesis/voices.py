@@ -11,6 +11,7 @@ metadata           format, version, transcript, seconds, source (the recording's
 
 import os
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,12 +145,21 @@ def remove_voice(folder: str | Path, name: str) -> None:
 
 
 def _path(folder: str | Path, name: str) -> Path:
+    """Where the voice of this name is, or would be. Composed and decomposed letters are the same: macOS hands out
+    names decomposed, and files that come from there keep them."""
+    name = unicodedata.normalize("NFC", name)
     if not _NAME.fullmatch(name) or len(name.encode()) > _LONGEST_NAME:
         raise CosyError(
             f"The voice name {name[:_LONGEST_NAME]!r} is not valid: use letters, digits, '_', and behind the first of "
             "them '-' and '.'."
         )
-    return Path(folder) / f"{name}{_SUFFIX}"
+    path = Path(folder) / f"{name}{_SUFFIX}"
+    same = (each for each in Path(folder).glob(f"*{_SUFFIX}") if unicodedata.normalize("NFC", each.name) == path.name)
+    return path if path.exists() else next(same, path)
+
+
+def _name(path: Path) -> str:
+    return unicodedata.normalize("NFC", path.name.removesuffix(_SUFFIX))
 
 
 def _existing(folder: str | Path, name: str) -> Path:
@@ -162,7 +172,7 @@ def _existing(folder: str | Path, name: str) -> Path:
 
 
 def _names(folder: str | Path) -> list[str]:
-    names = (path.name.removesuffix(_SUFFIX) for path in Path(folder).glob(f"*{_SUFFIX}"))
+    names = {_name(path) for path in Path(folder).glob(f"*{_SUFFIX}")}
     return sorted(name for name in names if _NAME.fullmatch(name))
 
 
@@ -188,7 +198,7 @@ def _info(path: Path, file: safe_open) -> VoiceInfo:
         seconds, texts = float(metadata["seconds"]), (metadata["transcript"], metadata["source"])
     except (KeyError, ValueError) as error:
         raise CosyError(f"The metadata of {path} are damaged: save the voice again.") from error
-    return VoiceInfo(path.name.removesuffix(_SUFFIX), path, seconds, *texts, metadata.get("encoders", ""))
+    return VoiceInfo(_name(path), path, seconds, *texts, metadata.get("encoders", ""))
 
 
 def _check_tensors(tensors: dict[str, np.ndarray], what: str, remedy: str) -> None:

@@ -30,6 +30,15 @@ def has_speakable(text: str) -> bool:
     return any(unicodedata.category(char)[0] in "LN" for char in _CONTROL.sub(" ", spoken))
 
 
+def speaking_seconds(text: str) -> float:
+    """How long it takes, roughly, to say a text at an even pace, with what `has_speakable` leaves out left out: 15
+    letters a second, five syllables of a script that writes those."""
+    spoken = _CONTROL.sub(" ", text.rpartition(END_OF_PROMPT)[2])
+    letters = [char for char in spoken if unicodedata.category(char)[0] in "LN"]
+    syllables = sum(unicodedata.east_asian_width(char) == "W" or char.isdigit() for char in letters)
+    return syllables / 5 + (len(letters) - syllables) / 15
+
+
 def check_text(text: str) -> None:
     """Raises CosyError when the text to synthesise is empty or holds nothing that can be spoken."""
     if not text.strip():

@@ -8,8 +8,9 @@ import pytest
 import soundfile
 
 from cosy_jax.audio.read import load_audio
-from cosy_jax.audio.usable import RecordingWarning, faults, load_speech, load_voice_recording
+from cosy_jax.audio.usable import RecordingWarning, faults, load_speech
 from cosy_jax.errors import CosyError
+from cosy_jax.synthesis.voice import load_voice_recording
 from cosy_jax.synthesis.voice_conversion import source_pieces
 from tests.reference import REPOSITORY
 

@@ -146,6 +146,7 @@ def test_lines_are_taken_as_they_are_needed(synthesizer):
     assert not any(outcome.error for outcome, _ in outcomes.values())
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_program_is_raised(synthesizer):
     def broken():
         yield line(0)
@@ -155,6 +156,7 @@ def test_a_fault_of_the_program_is_raised(synthesizer):
         run(synthesizer, broken())
 
 
+@pytest.mark.slow
 def test_a_batch_too_large_for_the_memory_is_halved(synthesizer, monkeypatch):
     import jax
 

@@ -37,6 +37,7 @@ def test_two_recordings(tmp_path, capsys):
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_delayed_copy_at_another_rate(write, capsys):
     first, second = write("a.wav", SPEECH), write("b.wav", np.repeat(np.append(pause(0.1), SPEECH), 2), 2 * RATE)
     assert main(["compare", first, second, "--json"]) == 0

@@ -32,7 +32,8 @@ def arguments(out, **changes):
 
 
 def as_words(options):
-    return [part for name, value in options.items() if value is not None for part in (f"--{name}", str(value))]
+    words = ((f"--{name}", str(value)) for name, value in options.items() if value is not None)
+    return [part for pair in words for part in pair if part]
 
 
 def conversion(out, **changes):
@@ -126,6 +127,7 @@ BAD = {
     "unknown voice": (lambda p: saved(p, voice="bob"), "No voice 'bob'"),
     "damaged voice": (lambda p: saved(p) | {"voices": damaged(p)}, "no voice file"),
     "invalid voice name": (lambda p: saved(p, voice="../ann"), "not valid"),
+    "trimmed voice": (lambda p: saved(p) | {"trim": ""}, "--trim: Only a recording can be trimmed"),
     "too fast": (lambda p: {"speed": 2.5}, "--speed: The speed 2.5 is not supported"),
     "no speed": (lambda p: {"speed": "nan"}, "from 0.5 to 2"),
 }

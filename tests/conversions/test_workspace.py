@@ -176,5 +176,7 @@ def test_a_negative_seed_is_one_sentence(tmp_path, capsys):
     assert raised.value.fields == ("seed",)
     started = time.process_time()
     assert main(["init", "--size", "released", "--seed", "-1", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.strip() == "cosy-jax: --seed: The seed is -1: use zero or a positive whole number."
+    assert capsys.readouterr().err.strip() == (
+        "cosy-jax: Argument --seed: '-1' is no whole number from 0 on: see `cosy-jax init --help`."
+    )
     assert names(tmp_path) == [] and time.process_time() - started < 2

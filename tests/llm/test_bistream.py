@@ -105,6 +105,7 @@ def assert_drawn(synthesizer, parts):
     assert [row[at][0] for at in drawn] == [int(likeliest[at - 1]) for at in drawn]
 
 
+@pytest.mark.slow
 def test_row_without_prompt_speech_takes_turns(synthesizer):
     config = synthesizer.config.llm
     tokens = scripted(

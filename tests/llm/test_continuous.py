@@ -40,10 +40,10 @@ def alone(synthesizer):
 @pytest.mark.parametrize(
     "batching",
     [
-        {"rows": 1},
+        pytest.param({"rows": 1}, marks=pytest.mark.slow),
         {"rows": 4, "block": 5},
         {"rows": 4, "started": 3, "block": 16, "refill": 2},
-        {"rows": 16, "started": 8},
+        pytest.param({"rows": 16, "started": 8}, marks=pytest.mark.slow),
     ],
 )
 def test_ids_are_those_of_each_job_alone(synthesizer, alone, batching):

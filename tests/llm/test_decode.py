@@ -55,6 +55,7 @@ def test_same_seed_same_ids_alone_and_in_a_batch(synthesizer, rows):
     assert not np.array_equal(alone.tokens, other.tokens)
 
 
+@pytest.mark.slow
 def test_rows_beyond_what_a_cpu_prefills_at_once(synthesizer, rows):
     batch = run(synthesizer, rows * 6, list(range(12)), size=96)
     for row in (0, 7, 10):

@@ -31,6 +31,8 @@ from cosy_jax.prompt.speech_tokenizer import SpeechTokenizer
 from tests.prompt.random_params import random_params
 from tests.properties.profile import examples
 
+pytestmark = pytest.mark.slow
+
 ROWS = 3
 EXAMPLES = examples(12)
 

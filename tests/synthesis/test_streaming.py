@@ -99,6 +99,7 @@ def test_joins_do_not_click(synthesizer):
     assert max(joins) <= np.quantile(inside, 0.999)
 
 
+@pytest.mark.slow
 def test_second_stream_compiles_nothing(synthesizer):
     list(start(synthesizer, [TOKENS]))
     with count_compilations() as compiled:

@@ -29,6 +29,7 @@ def test_stream_speaks_the_same_tokens(synthesizer, voice):
         assert np.abs(np.concatenate(pieces)).max() < 1
 
 
+@pytest.mark.slow
 def test_first_audio_comes_before_the_last_token(synthesizer, voice):
     stream = synthesizer.stream(Request(LONG, voice))
     first = next(stream)

@@ -1,5 +1,6 @@
 """Saved voices: what comes back is what was kept, and no other file is taken for a voice."""
 
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def test_what_was_saved_comes_back(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_saved_voice_speaks_as_the_recording_does(synthesizer, tmp_path):
     voice = synthesizer.voice(REPOSITORY / "tests/data/prompt_1.flac", "Some words.")
     save_voice(tmp_path, "ann", voice, synthesizer.config)
@@ -108,6 +110,22 @@ def test_invalid_name(tmp_path, name):
     for action in (lambda: save_voice(tmp_path, name, VOICE, CONFIG), lambda: load_voice(tmp_path, name)):
         with pytest.raises(CosyError, match="not valid: use letters"):
             action()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kept", ["NFC", "NFD"])
+@pytest.mark.parametrize("asked", ["NFC", "NFD"])
+def test_composed_and_decomposed_names_are_the_same(tmp_path, kept, asked):
+    """macOS hands out names decomposed; files that come from there keep them."""
+    name = unicodedata.normalize(asked, "Zoë-日本が")
+    path = save_voice(tmp_path, "Zoë-日本が", VOICE, CONFIG)
+    path.rename(tmp_path / unicodedata.normalize(kept, path.name))
+    np.testing.assert_array_equal(load_voice(tmp_path, name).prompt.mel, VOICE.prompt.mel)
+    assert [info.name for info in list_voices(tmp_path)] == [unicodedata.normalize("NFC", name)]
+    with pytest.raises(CosyError, match="exists"):
+        save_voice(tmp_path, name, VOICE, CONFIG)
+    save_voice(tmp_path, name, VOICE, CONFIG, overwrite=True)
+    remove_voice(tmp_path, name)
     assert not list(tmp_path.iterdir())
 
 
