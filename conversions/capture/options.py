@@ -41,6 +41,7 @@ class Options:
     text: str
     prompt_wav: Path | None
     prompt_text: str
+    training: bool
 
     @property
     def llm_stem(self) -> str:
@@ -105,6 +106,11 @@ def _parser() -> argparse.ArgumentParser:
         "--float64",
         action="store_true",
         help="compute the truth of language model and flow too (the vocoder's always is): 2 to 4 times the time",
+    )
+    parser.add_argument(
+        "--training",
+        action="store_true",
+        help="in place of speaking: one batch of each stage's training, its loss, gradients and three steps of Adam",
     )
     parser.add_argument(
         "--stages", nargs="+", default=STAGES, choices=STAGES, metavar="STAGE",

@@ -18,6 +18,8 @@ from .prompt import capture_prompt
 from .report import SPEECH_IDS, Segment, token_lines
 from .stage import run_stage
 from .streaming import cap_silence, capture_stream
+from .training.flow import capture_flow_training
+from .training.llm import capture_llm_training
 from .vocoder import capture_vocoder
 from .writing import Writer
 
@@ -31,6 +33,9 @@ def capture(options: Options, folders: Folders) -> None:
     prepare(folders)
     options.out.mkdir(parents=True, exist_ok=True)
     writer, device, stages = Writer(options.out, commit_of(folders.reference)), options.device, options.stages
+    if options.training:
+        _capture_training(options, writer)
+        return
     inputs = run_stage("prompt", lambda _: capture_prompt(options, writer), "cpu")
     if not inputs.segments:
         raise CaptureError("--text holds nothing to speak.")
@@ -48,6 +53,14 @@ def capture(options: Options, folders: Folders) -> None:
         run_stage("stream", lambda device: capture_stream(options, inputs, tokens, writer, device), device)
     if "noise" in stages:
         run_stage("noise", lambda _: capture_noise(options, tokens, writer), "cpu")
+
+
+def _capture_training(options: Options, writer: Writer) -> None:
+    """Whatever --dtype and --float64 say, in float32 and float64."""
+    if "llm" in options.stages:
+        run_stage("llm", lambda device: capture_llm_training(options, writer, device), options.device)
+    if "flow" in options.stages:
+        run_stage("flow", lambda device: capture_flow_training(options, writer, device), options.device)
 
 
 def _report(inputs: Inputs, segments: list[Segment], writer: Writer) -> None:

@@ -5,6 +5,7 @@ B batch, L tokens, T frames, M mel bands, N Euler steps.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from cosy_jax.config import FlowConfig
-from cosy_jax.flow.dit import DiT, Past
+from cosy_jax.flow.dit import DiT, Kept, Past
 from cosy_jax.flow.lookahead import Lookahead, embed_tokens, project_speaker
 from cosy_jax.nn.layers import Embedding, Linear, length_mask
 from cosy_jax.nn.precision import FLOAT32, Precision
@@ -58,13 +59,14 @@ class Flow(nn.Module):
 
     config: FlowConfig
     precision: Precision = FLOAT32
+    remat: bool = False
 
     def setup(self) -> None:
         c = self.config
         self.token_embedding = Embedding(c.token_vocab_size, c.mel_bands)
         self.speaker_projection = Linear(c.mel_bands, precision=self.precision)
         self.lookahead = Lookahead(c, self.precision)
-        self.dit = DiT(c, self.precision)
+        self.dit = DiT(c, self.precision, self.remat)
 
     def condition(self, inputs: FlowInputs, finalize: bool) -> Condition:
         """mu, cond, speaker and length of each row. Without `finalize` the last `lookahead` tokens are context only."""
@@ -104,6 +106,13 @@ class Flow(nn.Module):
         both, past = self.dit(jnp.concatenate([x, x]), cond, mu, speaker, modulation, twice, past)
         v_cond, v_uncond = jnp.split(both, 2)
         return v_cond, v_uncond, past
+
+    def training_velocity(
+        self, x: jax.Array, condition: Condition, t: jax.Array, mask: jax.Array, kept: Sequence[Kept] | None
+    ) -> jax.Array:
+        """Velocity (B, T, M) of rows that are each at a time of its own, t (B,), under its condition alone."""
+        mu, cond, speaker, _ = condition
+        return self.dit(x, cond, mu, speaker, self.modulations(t), mask, kept=kept)[0]
 
     def __call__(self, inputs: FlowInputs) -> jax.Array:
         """One velocity at t = 0: touches every parameter, for initialisation."""

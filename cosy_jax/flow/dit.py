@@ -6,6 +6,8 @@ When solving, guidance runs every utterance twice at the same time t, and t take
 utterance, so all adaLN modulations are computed once for all steps, outside the ODE loop (`modulations`).
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -14,7 +16,7 @@ import jax.numpy as jnp
 
 from cosy_jax.config import FlowConfig
 from cosy_jax.nn.attention import attend
-from cosy_jax.nn.layers import Conv1d, Linear, normalise
+from cosy_jax.nn.layers import Conv1d, Linear, at_least_float32, normalise
 from cosy_jax.nn.precision import Precision
 from cosy_jax.nn.rotary import rotate_interleaved, rotation
 
@@ -31,7 +33,7 @@ class TimeEmbedding(nn.Module):
     @nn.compact
     def __call__(self, t: jax.Array) -> jax.Array:
         half = self.config.time_dim // 2
-        rates = jnp.exp(jnp.arange(half, dtype=jnp.float32) * -(jnp.log(10000.0) / (half - 1)))
+        rates = jnp.exp(jnp.arange(half, dtype=at_least_float32(t).dtype) * -(math.log(10000.0) / (half - 1)))
         angles = 1000.0 * t[..., None] * rates
         x = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
         x = Linear(self.config.dim, precision=self.precision, name="linear1")(x)
@@ -122,7 +124,8 @@ class Attention(nn.Module):
             y = Linear(c.heads * c.head_dim, precision=self.precision, name=name)(x)
             return y.reshape(batch, length, c.heads, c.head_dim)
 
-        cos, sin = rotation(start + jnp.arange(length), c.head_dim, ROTARY_BASE)
+        # The released file stores the frequencies, in float32.
+        cos, sin = rotation(start + jnp.arange(length), c.head_dim, ROTARY_BASE, self.precision.accumulate)
         query = rotate_first_head(project("query"), cos, sin)
         key = _append(past.key, rotate_first_head(project("key"), cos, sin))
         value = _append(past.value, project("value"))
@@ -137,6 +140,14 @@ def _append(past: jax.Array, present: jax.Array) -> jax.Array:
     return jnp.concatenate([past, present.astype(past.dtype)], axis=1)
 
 
+class Kept(NamedTuple):
+    """What dropout keeps in one block: multipliers, 0 or 1 / (1 - rate), of what attention returns (B, T, D) and of the
+    feed-forward's inner values (B, T, F)."""
+
+    attention: jax.Array
+    feed_forward: jax.Array
+
+
 class FeedForward(nn.Module):
     """Linear, tanh GELU, linear."""
 
@@ -144,9 +155,11 @@ class FeedForward(nn.Module):
     precision: Precision
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, kept: jax.Array | None = None) -> jax.Array:
         x = Linear(self.config.dim * self.config.ff_mult, precision=self.precision, name="linear1")(x)
-        return Linear(self.config.dim, precision=self.precision, name="linear2")(jax.nn.gelu(x, approximate=True))
+        x = jax.nn.gelu(x, approximate=True)
+        x = x if kept is None else x * kept
+        return Linear(self.config.dim, precision=self.precision, name="linear2")(x)
 
 
 class Block(nn.Module):
@@ -165,26 +178,36 @@ class Block(nn.Module):
         return self.modulation(jax.nn.silu(time)).reshape(*time.shape[:-1], 6, -1)
 
     def __call__(
-        self, x: jax.Array, modulation: jax.Array, mask: jax.Array, start: jax.Array | int, past: LayerPast
+        self,
+        x: jax.Array,
+        modulation: jax.Array,
+        mask: jax.Array,
+        start: jax.Array | int,
+        past: LayerPast,
+        kept: Kept | None = None,
     ) -> tuple[jax.Array, LayerPast]:
         """x (B, T, D), modulation (R, 6, D) of the rows' times, R as in `DiT`; the rest as `Attention`."""
         shift, scale, gate, ff_shift, ff_scale, ff_gate = jnp.moveaxis(modulation, 1, 0)[:, :, None]
         h, past = self.attention(normalise(x, _NORM_EPS) * (1 + scale) + shift, mask, start, past)
-        x = x + gate * h
-        return x + ff_gate * self.feed_forward(normalise(x, _NORM_EPS) * (1 + ff_scale) + ff_shift), past
+        x = x + gate * (h if kept is None else h * kept.attention)
+        inner = None if kept is None else kept.feed_forward
+        return x + ff_gate * self.feed_forward(normalise(x, _NORM_EPS) * (1 + ff_scale) + ff_shift, inner), past
 
 
 class DiT(nn.Module):
-    """Velocity of the flow at one time step."""
+    """Velocity of the flow at one time step. With `remat`, gradients compute each block again instead of keeping what
+    is inside it."""
 
     config: FlowConfig
     precision: Precision
+    remat: bool = False
 
     def setup(self) -> None:
         c = self.config
+        block = nn.remat(Block) if self.remat else Block
         self.time_embedding = TimeEmbedding(c, self.precision)
         self.input_embedding = InputEmbedding(c, self.precision)
-        self.blocks = [Block(c, self.precision) for _ in range(c.depth)]
+        self.blocks = [block(c, self.precision) for _ in range(c.depth)]
         self.final_modulation = Linear(2 * c.dim, precision=self.precision)
         self.output_projection = Linear(c.mel_bands, precision=self.precision)
 
@@ -206,16 +229,21 @@ class DiT(nn.Module):
         modulation: tuple[jax.Array, jax.Array],
         mask: jax.Array,
         past: Past | None = None,
+        kept: Sequence[Kept] | None = None,
     ) -> tuple[jax.Array, Past]:
         """x, cond, mu (B, T, M), speaker (B, M), modulation of the rows' times ((R, depth, 6, D), (R, 2, D)),
-        mask bool broadcastable to (B, T, S + T) -> velocity float32 (B, T, M), and past and present together."""
+        mask bool broadcastable to (B, T, S + T) -> velocity float32 (B, T, M), and past and present together.
+
+        `kept`, in training, is what dropout leaves of each block.
+        """
         past = past or no_past(self.config, x.shape[0])
         blocks, final = modulation
         scale, shift = final[:, 0, None], final[:, 1, None]
         h, convolutions = self.input_embedding(x, cond, mu, speaker, past.convolutions)
         layers = []
         for index, block in enumerate(self.blocks):
-            h, layer = block(h, blocks[:, index], mask, past.start, past.layers[index])
+            left = None if kept is None else kept[index]
+            h, layer = block(h, blocks[:, index], mask, past.start, past.layers[index], left)
             layers.append(layer)
         velocity = self.output_projection(normalise(h, _NORM_EPS) * (1 + scale) + shift)
         return velocity, Past(past.start + x.shape[1], convolutions, tuple(layers))

@@ -85,7 +85,8 @@ class Attention(nn.Module):
             y = Linear(heads * c.head_dim, precision=self.precision, name=name)(x)
             return y.reshape(batch, length, heads, c.head_dim)
 
-        cos, sin = rotation(positions, c.head_dim, c.rope_theta)
+        wide = self.precision.accumulate
+        cos, sin = rotation(positions, c.head_dim, c.rope_theta, wide, wide)
         query = rotate_half(project("query", c.num_heads), cos, sin)
         key = rotate_half(project("key", c.num_kv_heads), cos, sin).transpose(0, 2, 1, 3)
         value = project("value", c.num_kv_heads).transpose(0, 2, 1, 3)
@@ -135,10 +136,12 @@ class Layer(nn.Module):
 
 
 class Backbone(nn.Module):
-    """All layers and the final norm."""
+    """All layers and the final norm. With `remat`, gradients compute each layer again instead of keeping what is inside
+    it."""
 
     config: LLMConfig
     precision: Precision
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, positions: jax.Array, cache: Cache, prefill: bool) -> tuple[jax.Array, Cache]:
@@ -147,8 +150,9 @@ class Backbone(nn.Module):
         # Causal in slots alone: a padded position lies right of every real one, so no real one ever sees it.
         mask = jnp.arange(keys) <= positions[:, :, None]
         layers = []
+        layer_type = nn.remat(Layer, static_argnums=(5,)) if self.remat else Layer
         for index, layer_cache in enumerate(cache):
-            layer = Layer(self.config, self.precision, name=f"layers_{index}")
+            layer = layer_type(self.config, self.precision, name=f"layers_{index}")
             x, layer_cache = layer(x, positions, mask, layer_cache, prefill)
             layers.append(layer_cache)
         return RMSNorm(self.config.rms_norm_eps, name="norm")(x), tuple(layers)

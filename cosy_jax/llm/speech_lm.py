@@ -37,12 +37,13 @@ class SpeechLM(nn.Module):
 
     config: LLMConfig
     precision: Precision = FLOAT32
+    remat: bool = False
 
     def setup(self) -> None:
         c = self.config
         self.text_embedding = Embedding(c.text_vocab_size, c.hidden_size)
         self.speech_embedding = Embedding(c.speech_vocab_size, c.hidden_size)
-        self.backbone = Backbone(c, self.precision)
+        self.backbone = Backbone(c, self.precision, self.remat)
         self.speech_head = Linear(c.speech_vocab_size, False, self.precision)
 
     def embed(self, ids: jax.Array, is_text: jax.Array) -> jax.Array:

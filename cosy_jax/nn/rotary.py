@@ -6,19 +6,23 @@ T positions, H heads, E head width.
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 
-def rotation(positions: jax.Array, dim: int, theta: float) -> tuple[jax.Array, jax.Array]:
-    """Cosines and sines float32 (..., T, E / 2) of positions int (..., T), for heads of width `dim` (E) and a base."""
-    angles = positions[..., None].astype(jnp.float32) * frequencies(dim, theta)
+def rotation(
+    positions: jax.Array, dim: int, theta: float, dtype: DTypeLike = jnp.float32, stored: DTypeLike = jnp.float32
+) -> tuple[jax.Array, jax.Array]:
+    """Cosines and sines `dtype` (..., T, E / 2) of positions int (..., T), for heads of width `dim` (E) and a base;
+    `stored` is the type that the frequencies are rounded to."""
+    angles = positions[..., None].astype(dtype) * frequencies(dim, theta, stored)
     return jnp.cos(angles), jnp.sin(angles)
 
 
-def frequencies(dim: int, theta: float) -> np.ndarray:
-    """theta^(-2i/E) float32 (E / 2,), rounded where torch rounds: a thousand positions on, the last bit of a frequency
+def frequencies(dim: int, theta: float, dtype: DTypeLike = np.float32) -> np.ndarray:
+    """theta^(-2i/E) `dtype` (E / 2,), rounded where torch rounds: a thousand positions on, the last bit of a frequency
     is an angle of 1e-4. XLA's own power, folded into the program, is off by that bit in every third one."""
-    exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
-    return np.float32(1) / (np.float64(theta) ** exponents.astype(np.float64)).astype(np.float32)
+    exponents = np.arange(0, dim, 2, dtype=dtype) / np.asarray(dim, dtype)
+    return (1 / (np.float64(theta) ** exponents.astype(np.float64)).astype(dtype)).astype(dtype)
 
 
 def rotate_half(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:

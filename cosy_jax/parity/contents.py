@@ -88,6 +88,21 @@ TENSORS: dict[str, Tensors] = {
         "uniform_noise_first": "float 1 * 9",
         "uniform_noise_at_100000": "float 1 * 9",
     },
+    "training_llm_*.safetensors": {
+        **{name: f"{kind} b *" for name, kind in (("instruct", "text"), ("text", "text"), ("speech", "speech"))},
+        "*_len": "int b",
+    },
+    "training_flow_*.safetensors": {
+        "token": "speech b l",
+        "token_len": "int b",
+        "mel": "float b rl M",
+        "embedding": "float b E",
+        "noise": "float b rl M",
+        "prompt_frames": "int b",
+        "time": "float b",
+        "guidance": "float b",
+        "kept/*": "bool b rl *",
+    },
     "end_to_end.safetensors": _PROMPT
     | {"speech_token": "speech 1 n", "mel": "float 1 M *", "audio": "float 1 *", "f0": "float 1 *"},
 }
