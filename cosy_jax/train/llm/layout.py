@@ -18,7 +18,7 @@ BISTREAM_SHARE = 0.5
 
 
 class TrainingRow(NamedTuple):
-    """Ids, whether each is a text id, and what is to follow it, or -1: int32, bool and int32, (T,) or stacked (B, T)."""
+    """Ids, whether each is a text id, what is to follow it or -1: int32, bool, int32, each (T,), or (B, T) stacked."""
 
     ids: np.ndarray | jax.Array
     is_text: np.ndarray | jax.Array

@@ -1,0 +1,93 @@
+"""One step of learning: gradients of micro-batches, added up, one step of the optimiser.
+
+The loss is a sum over targets (`Totals`), and so are its gradients: a step divides by the weight of all its
+micro-batches, which thus counts every target alike, however they are spread over micro-batches and devices.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from cosy_jax.train.parametrisation import Parametrisation, Tree
+from cosy_jax.train.totals import Totals
+
+LossFunction = Callable[[Tree, Any, jax.Array], Totals]  # parameters, batch, key of its draws
+
+
+class State(NamedTuple):
+    """All that a run changes: steps done, what is learnt, the optimiser's moments, the moving average of what is learnt
+    (None without one), steps skipped in all and in a row."""
+
+    step: jax.Array
+    learnt: Tree
+    moments: Any
+    average: Tree | None
+    skipped: jax.Array
+    in_a_row: jax.Array
+
+
+class Learner:
+    """Minimises a loss by an optimiser. Its functions are pure; the object holds the compiled programs."""
+
+    def __init__(
+        self, loss: LossFunction, parametrisation: Parametrisation, optimiser: optax.GradientTransformation, ema: float
+    ) -> None:
+        self._parametrisation, self._optimiser, self._ema = parametrisation, optimiser, ema
+
+        def summed(learnt: Tree, frozen: Tree, batch: Any, key: jax.Array) -> tuple[jax.Array, Totals]:
+            totals = loss(parametrisation.join(learnt, frozen), batch, key)
+            return totals.loss, totals
+
+        def gradient(learnt: Tree, frozen: Tree, batch: Any, key: jax.Array) -> tuple[Tree, Totals]:
+            (_, totals), gradient = jax.value_and_grad(summed, has_aux=True)(learnt, frozen, batch, key)
+            return gradient, totals
+
+        self._gradient = jax.jit(gradient)
+        self._evaluate = jax.jit(lambda *arguments: summed(*arguments)[1])
+        self._apply = jax.jit(self._step, donate_argnums=(0, 1))
+        self._add = jax.jit(lambda one, other: jax.tree.map(jnp.add, one, other), donate_argnums=0)
+
+    def init(self, learnt: Tree) -> State:
+        """Before the first step."""
+        average = jax.tree.map(jnp.copy, learnt) if self._ema else None
+        zero = jnp.zeros((), jnp.int32)
+        return State(zero, learnt, self._optimiser.init(learnt), average, zero, zero)
+
+    def step(
+        self, state: State, frozen: Tree, batches: Sequence[Any], key: jax.Array
+    ) -> tuple[State, dict[str, jax.Array]]:
+        """After micro-batches; `state` is used up. Figures: means of loss and more, `gradient_norm`, `weight`."""
+        added = None
+        for index, batch in enumerate(batches):
+            found = self._gradient(state.learnt, frozen, batch, jax.random.fold_in(key, index))
+            added = found if added is None else self._add(added, found)
+        assert added is not None
+        return self._apply(state, *added)
+
+    def evaluate(self, state: State, frozen: Tree, batch: Any, key: jax.Array) -> Totals:
+        """The loss of what would be exported now."""
+        return self._evaluate(self.current(state), frozen, batch, key)
+
+    def current(self, state: State) -> Tree:
+        """What is learnt so far: its moving average where there is one."""
+        return state.learnt if state.average is None else state.average
+
+    def _step(self, state: State, gradient: Tree, totals: Totals) -> tuple[State, dict[str, jax.Array]]:
+        weight = jnp.maximum(totals.weight, 1)
+        gradient = jax.tree.map(lambda leaf: leaf / weight.astype(leaf.dtype), gradient)
+        norm = optax.global_norm(gradient)
+        changes, moments = self._optimiser.update(gradient, state.moments, state.learnt)
+        learnt = optax.apply_updates(state.learnt, changes)
+        average = state.average
+        if average is not None:
+            average = optax.incremental_update(learnt, average, 1 - self._ema)
+        good = jnp.isfinite(norm) & jnp.isfinite(totals.loss)
+        old, new = (state.learnt, state.moments, state.average), (learnt, moments, average)
+        kept = jax.tree.map(lambda one, other: jnp.where(good, one, other), new, old)
+        bad = 1 - good.astype(jnp.int32)
+        learnt, moments, average = kept
+        after = State(state.step + 1, learnt, moments, average, state.skipped + bad, (state.in_a_row + 1) * bad)
+        return after, totals.means() | {"gradient_norm": norm, "weight": totals.weight}

@@ -1,0 +1,28 @@
+"""What a stage brings to its training; everything else is the same for all."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from cosy_jax.dataset.read import Dataset, Utterance
+from cosy_jax.train.parametrisation import Tree
+from cosy_jax.train.totals import Totals
+
+
+class Task(Protocol):
+    """From utterances to a loss."""
+
+    unit: str  # of lengths: what is counted a second, such as "tokens"
+    buckets: Sequence[int]  # lengths that rows are padded to
+    budget: int  # rows times length of a micro-batch on one device
+
+    def lengths(self, dataset: Dataset) -> np.ndarray:
+        """Of every utterance, int (len(dataset),); no recording is decoded for it. Beyond the last bucket: left out."""
+
+    def batch(self, utterances: Sequence[Utterance | None], size: int, random: np.random.Generator) -> Any:
+        """A pytree of numpy arrays whose first axis is the utterances', None for an empty row; `size` is a bucket."""
+
+    def loss(self, params: Tree, batch: Any, key: jax.Array) -> Totals:
+        """Traced: what is drawn on the device comes from `key`."""
