@@ -58,6 +58,16 @@ def decode_audio(content: bytes, name: str = "The recording", max_seconds: float
         raise _not_audio(name[:1].lower() + name[1:], error) from error
 
 
+def audio_format(content: bytes, name: str = "The recording") -> tuple[int, int]:
+    """How many samples a channel the header of a file of this content promises, and their rate in Hz; CosyError where
+    it is none of audio."""
+    try:
+        with soundfile.SoundFile(BytesIO(content)) as file:
+            return file.frames, file.samplerate
+    except soundfile.SoundFileError as error:
+        raise _not_audio(name[:1].lower() + name[1:], error) from error
+
+
 def _not_audio(name: str, error: Exception) -> CosyError:
     reason = getattr(error, "error_string", str(error))
     return CosyError(f"Cannot read {name} as audio ({reason}): convert it to WAV, FLAC, OGG or MP3.")
