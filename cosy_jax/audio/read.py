@@ -3,7 +3,9 @@
 S samples.
 """
 
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -36,15 +38,44 @@ def load_audio(path: str | Path, max_seconds: float | None = MAX_SECONDS) -> Wav
     if not path.is_file():
         raise CosyError(f"No recording at '{path}': give the path of an existing audio file.")
     try:
-        _check_wav(path, name)
+        with path.open("rb") as content:
+            _check_wav(content, path.stat().st_size, name)
         with soundfile.SoundFile(path) as file:
-            _check_format(file.frames, file.samplerate, name, max_seconds)
-            samples, rate = _read_mono(file, name), file.samplerate
+            return _read(file, name, max_seconds)
     except OSError as error:
         raise CosyError(f"Cannot read '{path}': {error.strerror or error}.") from error
     except (soundfile.SoundFileError, TypeError) as error:  # the latter for names that mean samples without a header
-        reason = getattr(error, "error_string", str(error))
-        raise CosyError(f"Cannot read '{path}' as audio ({reason}): convert it to WAV, FLAC, OGG or MP3.") from error
+        raise _not_audio(f"'{path}'", error) from error
+
+
+def decode_audio(content: bytes, name: str = "The recording", max_seconds: float | None = MAX_SECONDS) -> Waveform:
+    """What `load_audio` gives for a file of this content, which errors call `name`; errors as there."""
+    try:
+        _check_wav(BytesIO(content), len(content), name)
+        with soundfile.SoundFile(BytesIO(content)) as file:
+            return _read(file, name, max_seconds)
+    except soundfile.SoundFileError as error:
+        raise _not_audio(name[:1].lower() + name[1:], error) from error
+
+
+def audio_format(content: bytes, name: str = "The recording") -> tuple[int, int]:
+    """How many samples a channel the header of a file of this content promises, and their rate in Hz; CosyError where
+    it is none of audio."""
+    try:
+        with soundfile.SoundFile(BytesIO(content)) as file:
+            return file.frames, file.samplerate
+    except soundfile.SoundFileError as error:
+        raise _not_audio(name[:1].lower() + name[1:], error) from error
+
+
+def _not_audio(name: str, error: Exception) -> CosyError:
+    reason = getattr(error, "error_string", str(error))
+    return CosyError(f"Cannot read {name} as audio ({reason}): convert it to WAV, FLAC, OGG or MP3.")
+
+
+def _read(file: soundfile.SoundFile, name: str, max_seconds: float | None) -> Waveform:
+    _check_format(file.frames, file.samplerate, name, max_seconds)
+    samples, rate = _read_mono(file, name), file.samplerate
     return check_audio(samples, rate, name, max_seconds), rate
 
 
@@ -64,23 +95,22 @@ def _read_mono(file: soundfile.SoundFile, name: str) -> np.ndarray:
     return samples
 
 
-def _check_wav(path: Path, name: str) -> None:
-    """CosyError where the header of a WAV file promises more than there is, of which libsndfile says nothing.
+def _check_wav(file: BinaryIO, end: int, name: str) -> None:
+    """CosyError where the header of a WAV file of `end` bytes promises more than there is, of which libsndfile says
+    nothing.
 
     One that was written as a stream has no size, or the largest there is.
     """
-    end = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return
-        for _ in range(_MOST_CHUNKS):
-            kind, size = file.read(4), int.from_bytes(file.read(4), "little")
-            if kind == b"data" or len(kind) < 4:
-                break
-            file.seek(size + size % 2, 1)
-        if kind == b"data" and size < _OPEN_SIZE:
-            _check_whole(end - file.tell(), size, name)
+    head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return
+    for _ in range(_MOST_CHUNKS):
+        kind, size = file.read(4), int.from_bytes(file.read(4), "little")
+        if kind == b"data" or len(kind) < 4:
+            break
+        file.seek(size + size % 2, 1)
+    if kind == b"data" and size < _OPEN_SIZE:
+        _check_whole(end - file.tell(), size, name)
 
 
 def _check_whole(found: int, promised: int, name: str) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 
 from cosy_jax.audio.write import check_suffix
 from cosy_jax.batch.escape import escaped
+from cosy_jax.batch.fields import UNWRITABLE
 from cosy_jax.batch.lines import bounded_lines
-from cosy_jax.batch.manifest import UNWRITABLE, BadLine, Line, leaves_folder
+from cosy_jax.batch.manifest import BadLine, Line, leaves_folder
 from cosy_jax.batch.origin import Origin
 from cosy_jax.errors import CosyError
 

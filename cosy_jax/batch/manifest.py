@@ -18,12 +18,8 @@ files are one.
 A manifest may also be plain text, one text a line, all in one voice; the keys are then the lines' numbers.
 """
 
-import json
 import math
 import os
-import re
-import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -32,29 +28,37 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cosy_jax.audio.write import check_suffix
+from cosy_jax.batch.fields import (
+    TEXT,
+    UNWRITABLE,
+    Kinds,
+    check_fields,
+    check_once,
+    decoded,
+    folded,
+    pairs,
+    readable_key,
+    written_lines,
+)
 from cosy_jax.batch.key_set import KeySet
-from cosy_jax.batch.lines import bounded_lines
 from cosy_jax.batch.origin import Origin
 from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.request import Request
 from cosy_jax.text.normalise import FrontendOptions
 
-_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(("key", "text", "prompt_wav", "voice", "prompt_text", "instruct", "mode", "wav"), ((str,), "text")),
+_KINDS: Kinds = {
+    **dict.fromkeys(("key", "text", "prompt_wav", "voice", "prompt_text", "instruct", "mode", "wav"), TEXT),
     "seed": ((int,), "a whole number"),
     "speed": ((int, float), "a number"),
 }
 _NAMES = {"recording": "prompt_wav", "transcript": "prompt_text"}  # of a request's fields, where they differ
-_LONGEST_LINE = 2**20  # bytes
-_LONGEST_NAME = 4096  # characters of a key, a path or another name
-_SHOWN = 40  # characters of a field that is not known
 _LONGEST_PART = 249  # bytes of a file's name: 255 less those of the hidden one that it has while it is written
 _MOST_SHARDS = 10**6
 _DIGITS = 6  # of the keys of plain text; more lines have longer ones
 # Behind the name of what is.
 _USED = "is used before, whatever the case of its letters and the encoding of its accents: give each line its own."
 _PROSE = frozenset({"text", "prompt_text", "instruct"})  # fields that may be as long as a line
-UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL and lone surrogates: neither file names nor UTF-8 have them
+_NEEDED = ("key", "text")
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def read_manifest(
 def count_lines(path: str | Path, num_shards: int = 1, shard_index: int = 0) -> int:
     """How many lines `read_manifest` will give; errors as there."""
     check_shard(num_shards, shard_index)
-    return sum(1 for _ in islice(_written(Path(path)), shard_index, None, num_shards))
+    return sum(1 for _ in islice(written_lines(Path(path)), shard_index, None, num_shards))
 
 
 def check_shard(num_shards: int, shard_index: int) -> None:
@@ -118,104 +122,36 @@ def check_shard(num_shards: int, shard_index: int) -> None:
         )
 
 
-def _written(path: Path) -> Iterator[tuple[int, bytes | None]]:
-    """The lines that are not blank, each with its number; None in place of one that is too long."""
-    try:
-        with path.open("rb") as file:
-            lines = enumerate(bounded_lines(file, _LONGEST_LINE), 1)
-            yield from ((number, line) for number, line in lines if line is None or line.strip())
-    except OSError as error:
-        raise CosyError(f"Cannot read the manifest {path}: {error.strerror}.") from error
-
-
 def _unique(lines: Iterable[Line | BadLine]) -> Iterator[Line | BadLine]:
     with closing(KeySet()) as keys, closing(KeySet()) as wavs:
         for line in lines:
-            if line.key is not None and not keys.add(_folded(line.key)):
+            if line.key is not None and not keys.add(folded(line.key)):
                 yield BadLine(line.number, line.key, f"The key {line.key!r} {_USED}")
-            elif isinstance(line, Line) and not wavs.add(_folded(line.wav)):
+            elif isinstance(line, Line) and not wavs.add(folded(line.wav)):
                 yield BadLine(line.number, line.key, f"The wav {line.wav!r} {_USED}")
             else:
                 yield line
 
 
-def _folded(name: str) -> str:
-    """What is the same for names that are one on some file system: Unicode's canonical caseless form."""
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
-
-
 def _parsed(path: Path, reading: Reading) -> Iterator[Line | BadLine]:
-    for number, written in _written(path):
+    for number, written in written_lines(path):
         fields: dict[str, Any] = {}
         try:
-            text = _decoded(written)
+            text = decoded(written)
             if reading.plain is not None:
                 yield _plain_line(number, text.strip(), reading)
                 continue
-            pairs = _pairs(text)
-            fields = {name: value for name, value in pairs if value is not None}
-            _check_once(pairs)
-            _check_fields(fields)
+            found = pairs(text)
+            fields = {name: value for name, value in found if value is not None}
+            check_once(found)
+            check_fields(fields, _KINDS, _PROSE, _NEEDED)
             yield _line(number, fields, reading)
         except CosyError as error:
-            yield BadLine(number, _readable_key(fields), error.naming(_name))
-
-
-def _readable_key(fields: dict[str, Any]) -> str | None:
-    key = fields.get("key")
-    if not isinstance(key, str) or len(key) > _LONGEST_NAME or UNWRITABLE.search(key):
-        return None
-    return key
+            yield BadLine(number, readable_key(fields), error.naming(_name))
 
 
 def _name(field: str) -> str:
     return _NAMES.get(field, field)
-
-
-def _decoded(written: bytes | None) -> str:
-    if written is None:
-        raise CosyError(f"The line has more than {_LONGEST_LINE} bytes: split the text.")
-    try:
-        return written.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CosyError("The line is not UTF-8: save the manifest in that encoding.") from error
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """A JSON object as it was written, a name twice where it is there twice."""
-
-
-def _pairs(text: str) -> _Pairs:
-    try:
-        found = json.loads(text, object_pairs_hook=_Pairs)
-    except (ValueError, RecursionError) as error:
-        raise CosyError(f"The line is not JSON ({error}): write one object a line.") from error
-    if not isinstance(found, _Pairs):
-        raise CosyError("The line is no JSON object: write {...} with key and text.")
-    return found
-
-
-def _check_once(pairs: _Pairs) -> None:
-    for name, count in Counter(name for name, _ in pairs).items():
-        if count > 1:
-            raise CosyError(f"The field {name[:_SHOWN]!r} is given {count} times: give it once.")
-
-
-def _check_fields(fields: dict[str, Any]) -> None:
-    """CosyError for unknown fields, missing ones, and values of another type or too long."""
-    for name, value in fields.items():
-        if name not in _KINDS:
-            raise CosyError(f"Unknown field {name[:_SHOWN]!r}: the fields are {', '.join(_KINDS)}.")
-        types, kind = _KINDS[name]
-        if type(value) not in types:
-            raise CosyError(f"The field {name} is not {kind}: write it as {kind}.")
-        if isinstance(value, str) and UNWRITABLE.search(value):
-            raise CosyError(f"The field {name} holds a NUL or half a character: leave it out.")
-        if isinstance(value, str) and len(value) > _LONGEST_NAME and name not in _PROSE:
-            raise CosyError(f"The field {name} has more than {_LONGEST_NAME} characters: give a shorter one.")
-    for name in ("key", "text"):
-        if not fields.get(name, "").strip():
-            raise CosyError(f"The field {name} is missing or empty: every line needs it.")
 
 
 def _plain_line(number: int, text: str, reading: Reading) -> Line:

@@ -3,6 +3,7 @@
 S samples, T frames, L speech tokens, M mel bands.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cosy_jax.audio.read import Waveform, check_audio, load_audio
 from cosy_jax.audio.resample import resample
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.nn import buckets
+from cosy_jax.nn.buckets import SPEAKER_FRAMES, TOKENIZER_FRAMES
 from cosy_jax.prompt.features import RATE, kaldi_fbank, mel_spectrogram, whisper_log_mel
 from cosy_jax.prompt.speaker_encoder import embed_speaker
 from cosy_jax.prompt.speech_tokenizer import encode_speech
@@ -48,7 +49,7 @@ def encode_prompt(
         )
     wav = resample(samples, rate, RATE)
     tokens = speech_tokens(wav, tokenizer_params, config)
-    embedding = _speaker_embedding(wav, speaker_params, config)
+    embedding = batch_speaker_embeddings([speaker_features(wav, config)], speaker_params, config)[0]
     mel = mel_spectrogram(resample(samples, rate, config.sample_rate), config.prompt_mel, config.sample_rate)
     ratio = config.flow.token_mel_ratio
     length = min(len(mel) // ratio, len(tokens))
@@ -57,18 +58,29 @@ def encode_prompt(
 
 def speech_tokens(wav: np.ndarray, params: dict, config: ModelConfig) -> np.ndarray:
     """Speech tokens int32 (L,), 25 Hz, of samples float32 (S,) at 16 kHz, at most 30 s of them."""
-    mel, lengths = _pad(whisper_log_mel(wav, config.speech_tokenizer.mel_bands), buckets.TOKENIZER_FRAMES)
-    ids, id_lengths = encode_speech(params, config.speech_tokenizer, mel, lengths)
-    return np.asarray(ids)[0, : int(id_lengths[0])]
+    return batch_speech_tokens([whisper_log_mel(wav, config.speech_tokenizer.mel_bands)], params, config)[0]
 
 
-def _speaker_embedding(wav: np.ndarray, params: dict, config: ModelConfig) -> np.ndarray:
+def batch_speech_tokens(log_mels: Sequence[np.ndarray], params: dict, config: ModelConfig) -> list[np.ndarray]:
+    """Speech tokens int32 (L,) of each of several whisper log-mels (T, M), which are padded to one length."""
+    ids, lengths = map(np.asarray, encode_speech(params, config.speech_tokenizer, *_pad(log_mels, TOKENIZER_FRAMES)))
+    return [row[:length] for row, length in zip(ids, lengths, strict=True)]
+
+
+def speaker_features(wav: np.ndarray, config: ModelConfig) -> np.ndarray:
+    """What the speaker encoder takes of samples float32 (S,) at 16 kHz: fbank (T, M) without its mean over time."""
     fbank = kaldi_fbank(wav, config.speaker_encoder.feature_bands)
-    features, lengths = _pad(fbank - fbank.mean(axis=0), buckets.SPEAKER_FRAMES)
-    return np.asarray(embed_speaker(params, config.speaker_encoder, features, lengths))[0]
+    return fbank - fbank.mean(axis=0)
 
 
-def _pad(features: np.ndarray, multiple: int) -> tuple[np.ndarray, np.ndarray]:
-    """(T, M) -> a batch of one, zero padded to the next multiple (1, T', M), and T (1,)."""
-    length = len(features)
-    return np.pad(features, ((0, -length % multiple), (0, 0)))[None], np.asarray([length], np.int32)
+def batch_speaker_embeddings(features: Sequence[np.ndarray], params: dict, config: ModelConfig) -> np.ndarray:
+    """Speaker embeddings float32 (B, 192) of `speaker_features` (T, M), which are padded to one length."""
+    return np.asarray(embed_speaker(params, config.speaker_encoder, *_pad(features, SPEAKER_FRAMES)))
+
+
+def _pad(features: Sequence[np.ndarray], multiple: int) -> tuple[np.ndarray, np.ndarray]:
+    """(T, M) each -> a batch, zero padded to the next multiple of the longest (B, T', M), and each T (B,)."""
+    lengths = [len(row) for row in features]
+    longest = -(-max(lengths) // multiple) * multiple
+    batch = np.stack([np.pad(row, ((0, longest - len(row)), (0, 0))) for row in features])
+    return batch, np.asarray(lengths, np.int32)

@@ -7,7 +7,7 @@ import numpy as np
 
 from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.voice import Voice
-from cosy_jax.text.check import SYSTEM_PREFIX, with_prefix
+from cosy_jax.text.check import SYSTEM_PREFIX, with_instruction, with_prefix
 from cosy_jax.text.special_tokens import END_OF_PROMPT
 
 MODES = ("zero-shot", "cross-lingual", "instruct")
@@ -55,4 +55,4 @@ def lm_context(mode: str, voice: Voice, instruct: str = "", text: str = "") -> t
         return with_prefix(voice.transcript)[0], voice.prompt.speech_tokens
     if mode == "cross-lingual":
         return "" if END_OF_PROMPT in text else SYSTEM_PREFIX, nothing
-    return f"{SYSTEM_PREFIX.removesuffix(END_OF_PROMPT)} {instruct.strip()}{END_OF_PROMPT}", nothing
+    return with_instruction(instruct), nothing

@@ -20,6 +20,11 @@ def with_prefix(transcript: str) -> tuple[str, bool]:
     return SYSTEM_PREFIX + transcript, True
 
 
+def with_instruction(instruct: str) -> str:
+    """What stands in front of a text that is to be spoken as the instruction says."""
+    return f"{SYSTEM_PREFIX.removesuffix(END_OF_PROMPT)} {instruct.strip()}{END_OF_PROMPT}"
+
+
 def has_speakable(text: str) -> bool:
     """True when a letter or digit of any script is left to speak.
 

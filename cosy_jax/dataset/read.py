@@ -1,0 +1,197 @@
+"""Reading data for training: any utterance of a folder of shards, ours or the reference's.
+
+N speech tokens, S samples.
+"""
+
+import json
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosy_jax.audio.read import decode_audio
+from cosy_jax.audio.resample import resample
+from cosy_jax.dataset.columns import (
+    COMPUTED,
+    GIVEN,
+    INSTRUCT,
+    REJECTED,
+    check_types,
+    import_pyarrow,
+    open_shard,
+    read_rows,
+    shard_paths,
+)
+from cosy_jax.errors import CosyError
+
+DATASET_FILE, BUILD_FILE = "dataset.json", "build.json"
+TOKEN_SECONDS = 0.04
+_CACHED_BYTES = 2**30
+_OPEN_SHARDS = 64
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording with what is said in it."""
+
+    key: str
+    text: str
+    instruct: str  # stands in front of the text and ends with <|endofprompt|>
+    speaker: str
+    speech_tokens: np.ndarray  # int32 (N,), 25 Hz
+    utterance_embedding: np.ndarray  # float32 (192,), not normalised
+    speaker_embedding: np.ndarray  # float32 (192,), the mean over the speaker's utterances
+    rejected_tokens: np.ndarray | None  # int32 (N',): what it should not have been said like, for DPO
+    recording: bytes = field(repr=False)  # the audio file as it is
+
+    def samples(self, rate: int) -> np.ndarray:
+        """The recording at `rate` Hz, float32 (S,), divided by its peak where that is above 1.
+
+        CosyError where it cannot be decoded. Reference: cosyvoice/dataset/processor.py, resample.
+        """
+        return peak_limited(*decode_audio(self.recording, f"The recording of '{self.key}'", max_seconds=None), rate)
+
+
+def peak_limited(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
+    """Samples float (S,) at another rate, within -1 and 1, as all training sees them."""
+    resampled = resample(samples, from_hz, to_hz)
+    return resampled / max(np.abs(resampled).max(initial=0), np.float32(1))
+
+
+class Dataset:
+    """The utterances of all shards by number; for any number of threads.
+
+    Lengths are in memory, and the row groups that were read last, up to 1 GiB. `encoders` is the digest of the encoders
+    that made tokens and embeddings (`checkpoint.reader.encoders_digest`), "" where that is not known.
+    """
+
+    def __init__(self, shards: list[Path], encoders: str) -> None:
+        """CosyError as `open_dataset`."""
+        self.encoders = encoders
+        self.shards = shards
+        self._lock = threading.Lock()
+        self._open: OrderedDict[int, Any] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        found = [_scan(path) for path in shards]
+        self.keys: list[str] = [key for part in found for key in part.keys]
+        self.token_counts = np.concatenate([part.tokens for part in found]).astype(np.int32)
+        self.text_lengths = np.concatenate([part.letters for part in found]).astype(np.int32)
+        self.seconds = (self.token_counts * TOKEN_SECONDS).astype(np.float32)
+        self._groups = [(shard, group) for shard, part in enumerate(found) for group in range(len(part.rows))]
+        self._ends = np.cumsum([rows for part in found for rows in part.rows])
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Utterance:
+        """CosyError where its shard is damaged; IndexError beyond the last."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        group = int(np.searchsorted(self._ends, index, side="right"))
+        table = self._table(*self._groups[group])
+        row = index - int(self._ends[group]) + table.num_rows
+        value = {name: table.column(name)[row] for name in table.column_names}
+        rejected = value.get(REJECTED)
+        return Utterance(
+            key=value["utt"].as_py(),
+            text=value["text"].as_py(),
+            instruct=value[INSTRUCT].as_py(),
+            speaker=value["spk"].as_py(),
+            speech_tokens=_array(value["speech_token"], np.int32),
+            utterance_embedding=_array(value["utt_embedding"], np.float32),
+            speaker_embedding=_array(value["spk_embedding"], np.float32),
+            rejected_tokens=_array(rejected, np.int32) if rejected is not None and rejected.is_valid else None,
+            recording=value["audio_data"].as_py(),
+        )
+
+    def _table(self, shard: int, group: int) -> Any:
+        with self._lock:
+            if (shard, group) not in self._cache:
+                opened = self._shard(shard)
+                names = [*GIVEN, *COMPUTED, INSTRUCT, REJECTED]
+                columns = [name for name in names if name in opened.schema_arrow.names]
+                self._cache[shard, group] = read_rows(self.shards[shard], opened, columns, [group])
+                while len(self._cache) > 1 and sum(table.nbytes for table in self._cache.values()) > _CACHED_BYTES:
+                    self._cache.popitem(last=False)
+            self._cache.move_to_end((shard, group))
+            return self._cache[shard, group]
+
+    def _shard(self, shard: int) -> Any:
+        if shard not in self._open:
+            self._open[shard] = open_shard(self.shards[shard])
+            if len(self._open) > _OPEN_SHARDS:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(shard)
+        return self._open[shard]
+
+
+def open_dataset(folder: str | Path) -> Dataset:
+    """The data of a folder that `cosy-jax dataset build`, or the reference's tools, wrote.
+
+    CosyError, one sentence, where there is none, its building is not finished, columns are missing, a shard is missing
+    or damaged, or an utterance has no speech tokens.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CosyError(f"There is no folder {folder}: make training data with `cosy-jax dataset build`.")
+    if (folder / BUILD_FILE).is_file() and not (folder / DATASET_FILE).is_file():
+        raise CosyError(
+            f"The data in {folder} is not complete: start the `cosy-jax dataset build` that began it again."
+        )
+    paths = shard_paths(folder)
+    if not paths:
+        raise CosyError(f"{folder} holds no training data: make it with `cosy-jax dataset build`.")
+    return Dataset(paths, str(read_record(folder).get("encoders", "")))
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What dataset.json says, {} where there is none; CosyError for one that is not ours."""
+    path = folder / DATASET_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CosyError(f"Cannot read {path} ({error}): build the data again.") from error
+    if not isinstance(content, dict):
+        raise CosyError(f"{path} is not of a training set: build the data again.")
+    return content
+
+
+@dataclass(frozen=True)
+class _Scanned:
+    """A shard's utterances without their audio."""
+
+    keys: list[str]
+    tokens: np.ndarray  # int (rows,)
+    letters: np.ndarray  # int (rows,), of the texts
+    rows: list[int]  # of each row group
+
+
+def _scan(path: Path) -> _Scanned:
+    pa = import_pyarrow()
+    shard = open_shard(path)
+    check_types(path, shard)
+    missing = [name for name in (*GIVEN, *COMPUTED, INSTRUCT) if name not in shard.schema_arrow.names]
+    if missing:
+        raise CosyError(
+            f"The shard {path} lacks {', '.join(missing)}: let `cosy-jax dataset build {path.parent} OUT` complete it."
+        )
+    table = read_rows(path, shard, ["utt", "text", "speech_token"])
+    keys = table.column("utt").to_pylist()
+    tokens = pa.compute.list_value_length(table.column("speech_token")).fill_null(0).to_numpy()
+    letters = pa.compute.utf8_length(table.column("text")).fill_null(0).to_numpy()
+    if len(empty := np.flatnonzero(tokens == 0)):
+        raise CosyError(
+            f"The shard {path} has {len(empty)} utterances without speech tokens, such as '{keys[empty[0]]}': let "
+            f"`cosy-jax dataset build {path.parent} OUT` make them anew."
+        )
+    groups = range(shard.num_row_groups)
+    return _Scanned(keys, tokens, letters, [shard.metadata.row_group(group).num_rows for group in groups])
+
+
+def _array(value: Any, dtype: type) -> np.ndarray:
+    return value.values.to_numpy(zero_copy_only=False).astype(dtype)
