@@ -6,6 +6,7 @@ N speech tokens, S samples.
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ class Dataset:
         found = [_scan(path) for path in shards]
         self.keys: list[str] = [key for part in found for key in part.keys]
         self.token_counts = np.concatenate([part.tokens for part in found]).astype(np.int32)
+        self.rejected_counts = np.concatenate([part.rejected for part in found]).astype(np.int32)
         self.text_lengths = np.concatenate([part.letters for part in found]).astype(np.int32)
         self.seconds = (self.token_counts * TOKEN_SECONDS).astype(np.float32)
         self._groups = [(shard, group) for shard, part in enumerate(found) for group in range(len(part.rows))]
@@ -106,6 +108,12 @@ class Dataset:
             rejected_tokens=_array(rejected, np.int32) if rejected is not None and rejected.is_valid else None,
             recording=value["audio_data"].as_py(),
         )
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Instruction and text of every utterance, in their order."""
+        for path in self.shards:
+            table = read_rows(path, open_shard(path), [INSTRUCT, "text"])
+            yield from zip(*(table.column(name).to_pylist() for name in (INSTRUCT, "text")), strict=True)
 
     def _table(self, shard: int, group: int) -> Any:
         with self._lock:
@@ -167,6 +175,7 @@ class _Scanned:
 
     keys: list[str]
     tokens: np.ndarray  # int (rows,)
+    rejected: np.ndarray  # int (rows,), 0 without any
     letters: np.ndarray  # int (rows,), of the texts
     rows: list[int]  # of each row group
 
@@ -180,9 +189,11 @@ def _scan(path: Path) -> _Scanned:
         raise CosyError(
             f"The shard {path} lacks {', '.join(missing)}: let `cosy-jax dataset build {path.parent} OUT` complete it."
         )
-    table = read_rows(path, shard, ["utt", "text", "speech_token"])
+    spoken = [name for name in ("speech_token", REJECTED) if name in shard.schema_arrow.names]
+    table = read_rows(path, shard, ["utt", "text", *spoken])
     keys = table.column("utt").to_pylist()
-    tokens = pa.compute.list_value_length(table.column("speech_token")).fill_null(0).to_numpy()
+    counts = {name: pa.compute.list_value_length(table.column(name)).fill_null(0).to_numpy() for name in spoken}
+    tokens = counts["speech_token"]
     letters = pa.compute.utf8_length(table.column("text")).fill_null(0).to_numpy()
     if len(empty := np.flatnonzero(tokens == 0)):
         raise CosyError(
@@ -190,7 +201,8 @@ def _scan(path: Path) -> _Scanned:
             f"`cosy-jax dataset build {path.parent} OUT` make them anew."
         )
     groups = range(shard.num_row_groups)
-    return _Scanned(keys, tokens, letters, [shard.metadata.row_group(group).num_rows for group in groups])
+    rejected = counts.get(REJECTED, np.zeros_like(tokens))
+    return _Scanned(keys, tokens, rejected, letters, [shard.metadata.row_group(group).num_rows for group in groups])
 
 
 def _array(value: Any, dtype: type) -> np.ndarray:

@@ -47,14 +47,15 @@ class Learner:
 
         self._gradient = jax.jit(gradient)
         self._evaluate = jax.jit(lambda *arguments: summed(*arguments)[1])
-        self._apply = jax.jit(self._step, donate_argnums=(0, 1))
+        self._apply = jax.jit(self._step, donate_argnums=0)
         self._add = jax.jit(lambda one, other: jax.tree.map(jnp.add, one, other), donate_argnums=0)
 
     def init(self, learnt: Tree) -> State:
-        """Before the first step."""
+        """Before the first step. Every array is the state's own, since a step uses them up."""
+        step, skipped, in_a_row = (jnp.zeros((), jnp.int32) for _ in range(3))
+        own = jax.tree.map(jnp.copy, learnt)
         average = jax.tree.map(jnp.copy, learnt) if self._ema else None
-        zero = jnp.zeros((), jnp.int32)
-        return State(zero, learnt, self._optimiser.init(learnt), average, zero, zero)
+        return State(step, own, self._optimiser.init(own), average, skipped, in_a_row)
 
     def step(
         self, state: State, frozen: Tree, batches: Sequence[Any], key: jax.Array

@@ -67,15 +67,9 @@ class LowRank:
     def split(self, params: Tree, key: jax.Array) -> tuple[Tree, Tree]:
         learnt = {}
         for index, (name, kernel) in enumerate(sorted(flatten_dict(params, sep="/").items())):
-            *_, layer, leaf = ("", *name.split("/"))
-            if leaf == "kernel" and kernel.ndim == 2 and layer in self.targets:
-                outputs, inputs = kernel.shape
-                # As PEFT: uniform with the variance of He's initialisation for a = sqrt(5), which is 1 / (3 inputs).
-                bound = inputs**-0.5
-                first = jax.random.uniform(
-                    jax.random.fold_in(key, index), (self.rank, inputs), minval=-bound, maxval=bound
-                )
-                learnt[name.removesuffix("/kernel")] = {"lora_a": first, "lora_b": jnp.zeros((outputs, self.rank))}
+            layer = name.removesuffix("/kernel")
+            if layer != name and kernel.ndim == 2 and layer.rpartition("/")[2] in self.targets:
+                learnt[layer] = self._pair(jax.random.fold_in(key, index), *kernel.shape)
         if not learnt:
             raise CosyError(f"lora_targets: no layer is called {' or '.join(self.targets)}.", "lora_targets")
         return learnt, params

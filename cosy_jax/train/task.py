@@ -14,9 +14,17 @@ from cosy_jax.train.totals import Totals
 class Task(Protocol):
     """From utterances to a loss."""
 
-    unit: str  # of lengths: what is counted a second, such as "tokens"
-    buckets: Sequence[int]  # lengths that rows are padded to
-    budget: int  # rows times length of a micro-batch on one device
+    @property
+    def unit(self) -> str:
+        """Of lengths: what is counted a second, such as "frames"."""
+
+    @property
+    def buckets(self) -> Sequence[int]:
+        """Lengths that rows are padded to, ascending."""
+
+    @property
+    def budget(self) -> int:
+        """Rows times length of a micro-batch on one device."""
 
     def lengths(self, dataset: Dataset) -> np.ndarray:
         """Of every utterance, int (len(dataset),); no recording is decoded for it. Beyond the last bucket: left out."""

@@ -15,7 +15,7 @@ from cosy_jax.flow.cfm import Flow, FlowInputs, attention_mask
 from cosy_jax.flow.dit import Kept
 from cosy_jax.nn.layers import length_mask
 from cosy_jax.nn.precision import FLOAT32, Precision
-from cosy_jax.train.totals import Totals
+from cosy_jax.train.totals import Array, Totals
 
 SIGMA_MIN = 1e-6
 STREAMING_SHARE = 0.5
@@ -28,10 +28,10 @@ class FlowBatch(NamedTuple):
     """Right-padded utterances: tokens int (B, L), lengths int (B,), 0 for an empty row; mel (B, T, M), log amplitude,
     T = token_mel_ratio L; speaker (B, 192)."""
 
-    tokens: jax.Array
-    lengths: jax.Array
-    mel: jax.Array
-    speaker: jax.Array
+    tokens: Array
+    lengths: Array
+    mel: Array
+    speaker: Array
 
 
 class FlowDraws(NamedTuple):
@@ -52,7 +52,7 @@ def draw_flow(key: jax.Array, batch: FlowBatch, config: FlowConfig, dropout: flo
     coin, prompt, length, time, noise, keep, drop = jax.random.split(key, 7)
     rows = batch.tokens.shape[0]
     frames = config.token_mel_ratio * batch.lengths
-    longest = (LONGEST_PROMPT * frames).astype(jnp.int32)
+    longest = jnp.asarray(LONGEST_PROMPT * frames).astype(jnp.int32)
     lengths = jax.random.randint(length, (rows,), 0, longest + 1)
     return FlowDraws(
         streaming=jax.random.uniform(coin) < STREAMING_SHARE,
@@ -89,7 +89,8 @@ def flow_loss(
     model = Flow(config, precision, remat)
     size = batch.mel.shape[1]
     noise = draws.noise.astype(batch.mel.dtype)
-    inputs = FlowInputs(batch.tokens, batch.lengths, batch.mel, draws.prompt_frames, batch.speaker, noise)
+    tokens, lengths, mel, speaker = (jnp.asarray(part) for part in batch)
+    inputs = FlowInputs(tokens, lengths, mel, draws.prompt_frames, speaker, noise)
     condition = model.apply({"params": params}, inputs, finalize=True, method="condition")
     whole = jax.tree.map(lambda part: part * draws.conditioned.reshape(-1, *[1] * (part.ndim - 1)), condition[:3])
     t = draws.times[:, None, None]

@@ -7,10 +7,10 @@ is to follow it.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from cosy_jax.config import LLMConfig
+from cosy_jax.train.totals import Array
 
 IGNORED = -1
 TEXT_TURN, SPEECH_TURN = 5, 15  # ids a turn when text arrives in pieces
@@ -20,9 +20,9 @@ BISTREAM_SHARE = 0.5
 class TrainingRow(NamedTuple):
     """Ids, whether each is a text id, what is to follow it or -1: int32, bool, int32, each (T,), or (B, T) stacked."""
 
-    ids: np.ndarray | jax.Array
-    is_text: np.ndarray | jax.Array
-    targets: np.ndarray | jax.Array
+    ids: Array
+    is_text: Array
+    targets: Array
 
 
 def takes_turns(coin: float, text: int, speech: int) -> bool:

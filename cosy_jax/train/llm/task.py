@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from tokenizers import Tokenizer
 
 from cosy_jax.config import ModelConfig
 from cosy_jax.dataset.read import Dataset, Utterance
@@ -13,14 +12,13 @@ from cosy_jax.errors import CosyError
 from cosy_jax.nn import buckets
 from cosy_jax.nn.precision import get_precision
 from cosy_jax.text.special_tokens import END_OF_PROMPT
+from cosy_jax.text.tokenizer import TextTokenizer
 from cosy_jax.train.llm.dpo import Pairs, dpo_loss
 from cosy_jax.train.llm.layout import TrainingRow, stack_rows, takes_turns, training_row
 from cosy_jax.train.llm.loss import llm_loss
 from cosy_jax.train.parametrisation import Tree
 from cosy_jax.train.settings import TrainSettings
 from cosy_jax.train.totals import Totals
-
-_CONTROL_IDS = 3  # of a row: sos, task, and the last fill's place
 
 
 class LLMTask:
@@ -29,7 +27,7 @@ class LLMTask:
     unit = "ids"
     buckets = buckets.LM_CONTEXT
 
-    def __init__(self, config: ModelConfig, tokenizer: Tokenizer, settings: TrainSettings, reference: Tree) -> None:
+    def __init__(self, config: ModelConfig, tokenizer: TextTokenizer, settings: TrainSettings, reference: Tree) -> None:
         """`reference`: the parameters before training, which DPO compares with."""
         self._config, self._tokenizer, self._settings = config.llm, tokenizer, settings
         self._reference = reference if settings.dpo else None
@@ -37,8 +35,10 @@ class LLMTask:
         self.budget = int(settings.batch_seconds * config.token_rate)
 
     def lengths(self, dataset: Dataset) -> np.ndarray:
-        """Of the texts, bytes are counted: no text has more ids than bytes, most have a quarter."""
-        return dataset.token_counts + dataset.text_lengths + _CONTROL_IDS
+        """Both layouts have the same: sos and task, and the ids of instruction, text and speech."""
+        texts = [sum(len(self._tokenizer.encode(text)) for text in pair) for pair in dataset.texts()]
+        speech = np.maximum(dataset.token_counts, dataset.rejected_counts if self._settings.dpo else 0)
+        return 2 + np.asarray(texts) + speech
 
     def batch(self, utterances: Sequence[Utterance | None], size: int, random: np.random.Generator) -> Any:
         chosen, rejected = [], []
@@ -62,10 +62,9 @@ class LLMTask:
         instruct = utterance.instruct
         if not instruct.endswith(END_OF_PROMPT):
             raise CosyError(f"The instruction of '{utterance.key}' does not end with {END_OF_PROMPT}: add it.")
-        text = self._tokenizer.encode(utterance.text, add_special_tokens=False).ids
+        text = self._tokenizer.encode(utterance.text)
         turns = takes_turns(coin, len(text), len(speech))
-        ids = self._tokenizer.encode(instruct, add_special_tokens=False).ids
-        return training_row(ids, text, speech.tolist(), self._config, turns)
+        return training_row(self._tokenizer.encode(instruct), text, speech.tolist(), self._config, turns)
 
     def _rejected(self, utterance: Utterance) -> np.ndarray:
         if utterance.rejected_tokens is None:

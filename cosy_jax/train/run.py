@@ -1,0 +1,180 @@
+"""A run: from a data set and weights to what was learnt, in a folder, and on from there when it was ended."""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from cosy_jax.checkpoint.integrity import open_folder
+from cosy_jax.checkpoint.reader import encoders_digest, read_digest
+from cosy_jax.dataset.batches import split
+from cosy_jax.dataset.read import Dataset, open_dataset
+from cosy_jax.errors import CosyError
+from cosy_jax.nn.devices import ONE_DEVICE, Devices
+from cosy_jax.train.checkpoints import Checkpoints
+from cosy_jax.train.export import export_model
+from cosy_jax.train.feed import Feed
+from cosy_jax.train.learner import State
+from cosy_jax.train.report import Reporter
+from cosy_jax.train.run_folder import RunFolder
+from cosy_jax.train.settings import TrainSettings
+from cosy_jax.train.stage import Stage, begin
+from cosy_jax.train.totals import Totals
+
+_MOST_SKIPPED = 10  # steps in a row
+_ENCODED = ("llm", "flow")  # stages that learn from tokens and embeddings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for: a stage's name, a converted folder, a folder of data, the run's folder."""
+
+    stage: str
+    weights: Path
+    data: Path
+    out: Path
+    settings: TrainSettings
+    from_scratch: bool = False
+    devices: Devices = ONE_DEVICE
+
+
+Told = Callable[[int, dict[str, float]], None]  # step, figures of the last steps
+
+
+def train(plan: Plan, told: Told = lambda step, figures: None) -> Path:
+    """Trains up to `settings.steps`, from the run's last checkpoint where there is one; returns the exported folder.
+
+    The same plan gives the same numbers, however often it was ended in between. CosyError for a plan that cannot be
+    followed, and after ten steps in a row whose gradient is not finite.
+    """
+    config = open_folder(plan.weights)
+    dataset = open_dataset(plan.data)
+    _check_encoders(plan, dataset)
+    folder = RunFolder(plan.out)
+    with folder.opened(_describe(plan, dataset)):
+        stage = begin(plan.stage, plan.weights, config, plan.settings, plan.from_scratch)
+        checkpoints = Checkpoints(folder.checkpoints, plan.settings.keep)
+        try:
+            state = _Run(plan, stage, dataset, folder, checkpoints, told).go()
+        finally:
+            checkpoints.close()
+        export_model(
+            plan.weights, folder.path / "export", stage.stage, stage.merged(stage.learner.current(state)), config
+        )
+    return folder.path / "export"
+
+
+class _Run:
+    """The loop and what it holds."""
+
+    def __init__(
+        self, plan: Plan, stage: Stage, dataset: Dataset, folder: RunFolder, checkpoints: Checkpoints, told: Told
+    ) -> None:
+        settings = plan.settings
+        self._plan, self._stage, self._folder, self._checkpoints = plan, stage, folder, checkpoints
+        self._devices, self._settings, self._told = plan.devices, settings, told
+        trained, held_out = split(dataset, min(settings.held_out, len(dataset) // 2), settings.seed)
+        place = (plan.devices.data, jax.process_index(), jax.process_count())
+        self._feed = Feed(dataset, stage.task, trained, settings.seed, *place)
+        self._held_out = Feed(dataset, stage.task, held_out, settings.seed, *place) if len(held_out) else None
+        self._frozen = plan.devices.params(stage.frozen)
+        self._key = jax.random.key(settings.seed)
+        self._reporter = Reporter(folder, stage.task.unit)
+        self._last_held_out = math.inf
+
+    def go(self) -> State:
+        """The state after the last step."""
+        state = self._start()
+        settings, begun = self._settings, int(state.step)
+        batches = self._feed.batches(begun * settings.accumulate)
+        try:
+            for step in range(begun + 1, settings.steps + 1):
+                state = self._step(state, step, batches)
+                if step % settings.log_every == 0 or step == settings.steps:
+                    self._report(state, step)
+                if step % settings.evaluate_every == 0 or step == settings.steps:
+                    self._evaluate(state, step)
+                if step % settings.save_every == 0 or step == settings.steps:
+                    self._checkpoints.save(state, self._last_held_out)
+        finally:
+            batches.close()
+            self._reporter.close()
+        return state
+
+    def _start(self) -> State:
+        state = self._stage.learner.init(self._devices.params(self._stage.learnt))
+        done = self._checkpoints.steps
+        if done:
+            state = self._checkpoints.restore(state, done[-1])
+        self._folder.forget_after(int(state.step))
+        held_out = [line["held_out_loss"] for line in self._folder.metrics() if "held_out_loss" in line]
+        self._last_held_out = held_out[-1] if held_out else math.inf
+        return state
+
+    def _step(self, state: State, step: int, batches: Iterator[tuple[int, Any]]) -> State:
+        loaded = [next(batches) for _ in range(self._settings.accumulate)]
+        key = jax.random.fold_in(self._key, step)
+        state, figures = self._stage.learner.step(
+            state, self._frozen, [self._devices.rows(batch) for _, batch in loaded], key
+        )
+        self._reporter.add(figures, sum(_positions(size, batch) for size, batch in loaded))
+        return state
+
+    def _report(self, state: State, step: int) -> None:
+        figures = self._reporter.means()
+        skipped, in_a_row = int(state.skipped), int(state.in_a_row)
+        self._reporter.write(step, figures | {"skipped": skipped})
+        self._told(step, figures)
+        if in_a_row >= _MOST_SKIPPED:
+            raise CosyError(
+                f"The gradients of {in_a_row} steps in a row, up to step {step}, were not finite: lower the learning "
+                "rate, or look for damaged recordings."
+            )
+
+    def _evaluate(self, state: State, step: int) -> None:
+        """Over the held-out utterances, always in the same batches with the same draws."""
+        if self._held_out is None:
+            return
+        added: Totals | None = None
+        for number, (_, batch) in enumerate(self._held_out.once()):
+            key = jax.random.fold_in(jax.random.key(self._settings.seed + 1), number)
+            found = self._stage.learner.evaluate(state, self._frozen, self._devices.rows(batch), key)
+            added = found if added is None else jax.tree.map(np.add, added, found)
+        assert added is not None
+        figures = {f"held_out_{name}": float(value) for name, value in added.means().items()}
+        self._last_held_out = figures["held_out_loss"]
+        self._reporter.write(step, figures)
+        self._reporter.draw()
+        self._told(step, figures)
+
+
+def _positions(size: int, batch: Any) -> int:
+    """Rows times length, padding counted."""
+    return size * len(jax.tree.leaves(batch)[0])
+
+
+def _check_encoders(plan: Plan, dataset: Dataset) -> None:
+    if plan.stage in _ENCODED and dataset.encoders and dataset.encoders != encoders_digest(plan.weights):
+        raise CosyError(
+            f"The data in {plan.data} were made with other prompt encoders than those of {plan.weights}: let "
+            "`cosy-jax dataset build` make them again with these weights."
+        )
+
+
+def _describe(plan: Plan, dataset: Dataset) -> dict[str, Any]:
+    """What makes a run the same run."""
+    keys = hashlib.sha256("\n".join(dataset.keys).encode()).hexdigest()
+    return {
+        "stage": plan.stage,
+        "from_scratch": plan.from_scratch,
+        "weights": str(plan.weights.resolve()),
+        "weights_digest": read_digest(plan.weights / "config.json"),
+        "data": str(plan.data.resolve()),
+        "data_digest": keys,
+        "settings": asdict(plan.settings),
+    }
