@@ -46,7 +46,7 @@ class SpeakerEncoder(nn.Module):
                 layer = ContextMaskedLayer(config, kernel, dilation, name=f"block{b}_{i}")
                 x = jnp.concatenate([x, layer(x, mask)], axis=-1)
             # The last transition carries the batch norm that follows it, hence its bias.
-            x = Transition(config.norm_eps, b == last, name=f"transit{b}")(x)
+            x = Transition(config.norm_eps, b == last, name=f"transit{b}")(x, mask)
         statistics = pool_statistics(nn.relu(x), mask)
         return Projection(config.embedding_dim, config.norm_eps, name="dense")(statistics)
 
@@ -123,7 +123,7 @@ class ContextMaskedLayer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
         config = self.config
-        x = nn.relu(BatchNorm(config.norm_eps, name="norm")(x))
+        x = nn.relu(BatchNorm(config.norm_eps, name="norm")(x, mask))
         x = masked_relu(Linear(config.bottleneck_channels, name="bottleneck")(x), mask)
         side = (self.kernel_size - 1) // 2 * self.dilation
         local = Conv1d(
@@ -140,14 +140,14 @@ class ContextMaskedLayer(nn.Module):
 
 
 class Transition(nn.Module):
-    """Batch norm, ReLU, and a projection to half the channels. (B, T, C) -> (B, T, C / 2)."""
+    """Batch norm, ReLU, and a projection to half the channels. (B, T, C), mask bool (B, T, 1) -> (B, T, C / 2)."""
 
     epsilon: float
     use_bias: bool
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = nn.relu(BatchNorm(self.epsilon, name="norm")(x))
+    def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
+        x = nn.relu(BatchNorm(self.epsilon, name="norm")(x, mask))
         return Linear(x.shape[-1] // 2, self.use_bias, name="linear")(x)
 
 
@@ -160,26 +160,43 @@ class Projection(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         x = Linear(self.features, use_bias=False, name="linear")(x)
-        return BatchNorm(self.epsilon, affine=False, name="norm")(x)
+        return BatchNorm(self.epsilon, affine=False, name="norm")(x, jnp.ones((len(x), 1), bool))
 
 
 class BatchNorm(nn.Module):
-    """Normalisation by stored statistics over the last axis. Parameters: mean, var and, if affine, scale, bias (C,)."""
+    """Normalisation by stored statistics over the last axis. Parameters: mean, var and, if affine, scale, bias (C,).
+
+    Where the collection "statistics" is mutable, as in training, those of the batch itself take their place, and are
+    put there for the stored ones to follow.
+    """
 
     epsilon: float
     affine: bool = True
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
+        """x (..., C), mask bool (..., 1): what counts in a batch's statistics."""
         shape = (x.shape[-1],)
         x = at_least_float32(x)
         mean = self.param("mean", nn.initializers.zeros, shape).astype(x.dtype)
         var = self.param("var", nn.initializers.ones, shape).astype(x.dtype)
+        if self.is_mutable_collection("statistics") and not self.is_initializing():
+            mean, var = _moments(x, mask)
+            self.put_variable("statistics", "mean", mean)
+            self.put_variable("statistics", "var", var)
         x = (x - mean) * lax.rsqrt(var + self.epsilon)
         if not self.affine:
             return x
         scale = self.param("scale", nn.initializers.ones, shape).astype(x.dtype)
         return x * scale + self.param("bias", nn.initializers.zeros, shape).astype(x.dtype)
+
+
+def _moments(x: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and variance (C,) of x (..., C) where mask (..., 1)."""
+    axes = tuple(range(x.ndim - 1))
+    count = jnp.maximum(jnp.sum(mask), 1)
+    mean = jnp.sum(jnp.where(mask, x, 0), axis=axes) / count
+    return mean, jnp.sum(jnp.where(mask, (x - mean) ** 2, 0), axis=axes) / count
 
 
 def masked_relu(x: jax.Array, mask: jax.Array) -> jax.Array:

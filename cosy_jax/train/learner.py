@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cosy_jax.train.parametrisation import Parametrisation, Tree
 from cosy_jax.train.totals import Totals
+
+_FOLLOWED = 0.1  # of the way that statistics go to those of a step, as torch's batch norms
 
 LossFunction = Callable[[Tree, Any, jax.Array], Totals]  # parameters, batch, key of its draws
 
@@ -81,7 +84,7 @@ class Learner:
         gradient = jax.tree.map(lambda leaf: leaf / weight.astype(leaf.dtype), gradient)
         norm = optax.global_norm(gradient)
         changes, moments = self._optimiser.update(gradient, state.moments, state.learnt)
-        learnt = optax.apply_updates(state.learnt, changes)
+        learnt = _followed(optax.apply_updates(state.learnt, changes), totals.statistics, weight)
         average = state.average
         if average is not None:
             average = optax.incremental_update(learnt, average, 1 - self._ema)
@@ -92,3 +95,13 @@ class Learner:
         learnt, moments, average = kept
         after = State(state.step + 1, learnt, moments, average, state.skipped + bad, (state.in_a_row + 1) * bad)
         return after, totals.means() | {"gradient_norm": norm, "weight": totals.weight}
+
+
+def _followed(learnt: Tree, statistics: Tree | None, weight: jax.Array) -> Tree:
+    """`learnt` with its statistics moved towards those of the step."""
+    if statistics is None:
+        return learnt
+    flat = flatten_dict(learnt, sep="/")
+    for name, value in flatten_dict(statistics, sep="/").items():
+        flat[name] = flat[name] + _FOLLOWED * (value / weight - flat[name])
+    return unflatten_dict(flat, sep="/")

@@ -57,7 +57,7 @@ def train(plan: Plan, told: Told = lambda step, figures: None) -> Path:
     _check_encoders(plan, dataset)
     folder = RunFolder(plan.out)
     with folder.opened(_describe(plan, dataset)):
-        stage = begin(plan.stage, plan.weights, config, plan.settings, plan.from_scratch)
+        stage = begin(plan.stage, plan.weights, config, plan.settings, plan.from_scratch, dataset)
         checkpoints = Checkpoints(folder.checkpoints, plan.settings.keep)
         try:
             state = _Run(plan, stage, dataset, folder, checkpoints, told).go()

@@ -45,7 +45,7 @@ class TrainSettings:
     dpo: bool = False  # of the language model: learn the preferred speech against the rejected
     beta: float = 0.01  # of DPO
     dropout: float = 0.1  # of the flow
-    labels: int = 0  # classes of the speech tokenizer's labels; 0: the largest label there is, and one
+    ctc: bool = False  # of the speech tokenizer: labels are a sequence, not one a token
 
     def __post_init__(self) -> None:
         """CosyError, with the field's name, for what no run can have."""
@@ -53,7 +53,7 @@ class TrainSettings:
                     "evaluate_every", "keep")  # fmt: skip
         for name in positive:
             self._require(name, getattr(self, name) > 0, "more than 0")
-        for name in ("warmup", "weight_decay", "lora_rank", "lora_alpha", "held_out", "sample_every", "seed", "labels"):
+        for name in ("warmup", "weight_decay", "lora_rank", "lora_alpha", "held_out", "sample_every", "seed"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
         for name in ("beta1", "beta2", "ema", "dropout"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 up to, not including, 1")
