@@ -6,7 +6,20 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from cosy_jax.cli import batch, compare, convert, convert_voice, export, info, init, parity, synthesize, tokens, voice
+from cosy_jax.cli import (
+    batch,
+    compare,
+    convert,
+    convert_voice,
+    dataset,
+    export,
+    info,
+    init,
+    parity,
+    synthesize,
+    tokens,
+    voice,
+)
 from cosy_jax.cli.common import EXIT_STATUS
 from cosy_jax.cli.failure import ended
 from cosy_jax.cli.output import console, put, standard_output, status
@@ -55,7 +68,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (synthesize, batch, convert_voice, voice, convert, export, info, compare, parity, tokens, init):
+    for module in (
+        synthesize,
+        batch,
+        convert_voice,
+        voice,
+        convert,
+        export,
+        info,
+        dataset,
+        compare,
+        parity,
+        tokens,
+        init,
+    ):
         module.add_parser(commands)
     return parser
 

@@ -31,19 +31,19 @@ def import_pyarrow() -> Any:
 
 
 def schema(rejected: bool) -> Any:
-    """Of the shards that are written here: what pandas makes of lists of Python's numbers, which the reference's are."""
+    """Of the shards that are written here: the types that pandas gives the reference's lists of Python's numbers."""
     pa = import_pyarrow()
-    texts = {name: pa.string() for name in (*GIVEN, INSTRUCT)}
     tokens, embedding = pa.list_(pa.int64()), pa.list_(pa.float64())
-    types = texts | {"audio_data": pa.binary(), "utt_embedding": embedding, "spk_embedding": embedding}
-    types |= {"speech_token": tokens} | ({REJECTED: tokens} if rejected else {})
+    types = {name: pa.string() for name in GIVEN} | {"audio_data": pa.binary()}
+    types |= {"utt_embedding": embedding, "spk_embedding": embedding, "speech_token": tokens, INSTRUCT: pa.string()}
+    types |= {REJECTED: tokens} if rejected else {}
     return pa.schema(list(types.items()))
 
 
-def writer(file: Any, rejected: bool) -> Any:
-    """A `ParquetWriter` of a shard; audio is not compressed again, and a damaged page will be told by its checksum."""
+def writer(file: Any, columns: Any) -> Any:
+    """A `ParquetWriter` of a shard with this schema; audio is not compressed again, and a damaged page will be told by
+    its checksum."""
     pa = import_pyarrow()
-    columns = schema(rejected)
     return pa.parquet.ParquetWriter(
         file,
         columns,

@@ -137,14 +137,17 @@ def open_dataset(folder: str | Path) -> Dataset:
     folder = Path(folder)
     if not folder.is_dir():
         raise CosyError(f"There is no folder {folder}: make training data with `cosy-jax dataset build`.")
-    if (folder / BUILD_FILE).is_file() and not (folder / DATASET_FILE).is_file():
-        raise CosyError(
-            f"The data in {folder} is not complete: start the `cosy-jax dataset build` that began it again."
-        )
+    check_complete(folder)
     paths = shard_paths(folder)
     if not paths:
         raise CosyError(f"{folder} holds no training data: make it with `cosy-jax dataset build`.")
     return Dataset(paths, str(read_record(folder).get("encoders", "")))
+
+
+def check_complete(folder: Path) -> None:
+    """CosyError for a folder whose building was not finished."""
+    if (folder / BUILD_FILE).is_file() and not (folder / DATASET_FILE).is_file():
+        raise CosyError(f"The data in {folder} is not complete: start the `cosy-jax dataset build` of it again.")
 
 
 def read_record(folder: Path) -> dict[str, Any]:

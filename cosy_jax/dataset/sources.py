@@ -17,7 +17,7 @@ Reference: tools/make_parquet_list.py.
 
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from cosy_jax.batch.fields import (
 )
 from cosy_jax.dataset.columns import GIVEN, INSTRUCT, REJECTED, check_types, open_shard, read_rows, shard_paths
 from cosy_jax.dataset.items import Item, LeftOut, Reason, Source, UnusableError
+from cosy_jax.dataset.read import check_complete
 from cosy_jax.errors import CosyError
 from cosy_jax.text.check import SYSTEM_PREFIX, has_speakable, with_instruction
 from cosy_jax.text.special_tokens import END_OF_PROMPT
@@ -50,6 +51,7 @@ def read_source(path: str | Path) -> Source:
     What cannot be taken is left out, with its reason. CosyError where the path is none of them, or cannot be read.
     """
     path = Path(path)
+    check_complete(path)
     if path.is_file():
         found = _manifest(path)
     elif (path / "wav.scp").is_file():
@@ -154,11 +156,12 @@ def _kaldi(folder: Path) -> Iterator[Item | LeftOut]:
         )
 
 
-def _kaldi_table(path: Path) -> Iterator[LeftOut]:
+def _kaldi_table(path: Path) -> Generator[LeftOut, None, dict[str, str]]:
     """The value of each key, returned; yields the lines that cannot be read."""
     table: dict[str, str] = {}
     for number, written in written_lines(path, "the file"):
-        place, key = f"{path.name} line {number}", None
+        place = f"{path.name} line {number}"
+        key: str | None = None
         try:
             key, value = [*decoded(written, "the file").strip().split(maxsplit=1), ""][:2]
             if UNWRITABLE.search(key + value):
