@@ -31,7 +31,7 @@ def epoch_batches(
     """The batches of a process in an epoch, each of max(1, budget // size) rows of one bucket.
 
     Over all processes every index is there once; step n has the same shape in all of them. A resumed epoch leaves out
-    the batches that it had. `lengths` and `buckets` are in one unit, ascending, and `budget` in it too, padding counted.
+    the batches that it had. `lengths`, `budget` and the ascending `buckets` are in one unit; padding counts.
     What is left of a bucket's utterances goes with the next larger one's, where that is cheaper than empty rows.
     CosyError for a length that no bucket holds, and a process or budget that cannot be.
     """
@@ -84,6 +84,6 @@ def _check(lengths: np.ndarray, sizes: np.ndarray, budget: int, process: int, pr
 
 
 def _shuffled(count: int, seed: int, epoch: int, purpose: int) -> np.ndarray:
-    """A permutation int64 (count,). Of raw draws: numpy keeps those for good, but not what its shuffles make of them."""
+    """A permutation int64 (count,). Of raw draws: numpy keeps those for good, its shuffles it may change."""
     draws = np.random.PCG64([seed, epoch, purpose]).random_raw(count)
     return np.argsort(draws, kind="stable")

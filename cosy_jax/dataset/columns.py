@@ -4,6 +4,7 @@ Reference: tools/make_parquet_list.py, which has pandas write them, and cosyvoic
 which reads them.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from cosy_jax.errors import CosyError
 # What the reference's shards may lack, since it can compute that while it trains; here it is computed beforehand.
 COMPUTED = ("speech_token", "utt_embedding", "spk_embedding")
 GIVEN = ("utt", "audio_data", "wav", "text", "spk")
-INSTRUCT, REJECTED = "instruct", "reject_speech_token"
+INSTRUCT, REJECTED, LABELS = "instruct", "reject_speech_token", "labels"
 ROWS_TOGETHER = 8  # of a row group, which is read as a whole: random access reads that many recordings for one
 
-_LISTS = frozenset({*COMPUTED, REJECTED})
+_LISTS = frozenset({*COMPUTED, REJECTED, LABELS})
 _REMEDY = "build the data again, or leave the shard out"
 
 
@@ -30,20 +31,23 @@ def import_pyarrow() -> Any:
     return pyarrow
 
 
-def schema(rejected: bool) -> Any:
-    """Of the shards that are written here: what pandas makes of lists of Python's numbers, which the reference's are."""
+def schema(optional: Collection[str]) -> Any:
+    """Of the shards that are written here: the types that pandas gives the reference's lists of Python's numbers.
+
+    `optional`: which of REJECTED and LABELS there are.
+    """
     pa = import_pyarrow()
-    texts = {name: pa.string() for name in (*GIVEN, INSTRUCT)}
     tokens, embedding = pa.list_(pa.int64()), pa.list_(pa.float64())
-    types = texts | {"audio_data": pa.binary(), "utt_embedding": embedding, "spk_embedding": embedding}
-    types |= {"speech_token": tokens} | ({REJECTED: tokens} if rejected else {})
+    types = {name: pa.string() for name in GIVEN} | {"audio_data": pa.binary()}
+    types |= {"utt_embedding": embedding, "spk_embedding": embedding, "speech_token": tokens, INSTRUCT: pa.string()}
+    types |= dict.fromkeys(sorted(optional), tokens)
     return pa.schema(list(types.items()))
 
 
-def writer(file: Any, rejected: bool) -> Any:
-    """A `ParquetWriter` of a shard; audio is not compressed again, and a damaged page will be told by its checksum."""
+def writer(file: Any, columns: Any) -> Any:
+    """A `ParquetWriter` of a shard with this schema; audio is not compressed again, and a damaged page will be told by
+    its checksum."""
     pa = import_pyarrow()
-    columns = schema(rejected)
     return pa.parquet.ParquetWriter(
         file,
         columns,

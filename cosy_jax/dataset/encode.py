@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,14 +100,14 @@ class Encoders:
         self._tokenizer = load_tokenizer(folder, self.config)
         self._params = Parameters(folder, self.config, "llm", FLOAT32, ONE_DEVICE)
 
-    def encode(self, items: Sequence[Item], advance: Callable[[], None]) -> tuple[list[Encoded], list[LeftOut]]:
-        """Each item's tokens and embedding, or why it is left out, both in the items' order; `advance` is called once
-        for each. What is computed with what depends on the items alone."""
+    def encode(self, items: Sequence[Item], advance: Callable[[int], None]) -> tuple[list[Encoded], list[LeftOut]]:
+        """Each item's tokens and embedding, or why it is left out, both in the items' order; `advance` is told
+        how many were looked at. What is computed with what depends on the items alone."""
         kept: list[_Features] = []
         left_out: list[LeftOut] = []
         tokens, rejected = Grouping[_Features](_ROWS), Grouping[_Features](_ROWS)
-        for found in self._features(items):
-            advance()
+        for count, found in enumerate(self._features(items), 1):
+            advance(count)
             if isinstance(found, LeftOut):
                 left_out.append(found)
                 continue
@@ -143,14 +144,14 @@ class Encoders:
             row.found["rejected"], row.rejected_mel = ids, None
 
     def _features(self, items: Sequence[Item]) -> Iterator[_Features | LeftOut]:
-        chunks = [range(start, min(start + _CHUNK, len(items))) for start in range(0, len(items), _CHUNK)]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            read = prefetch(lambda chunk: list(pool.map(lambda index: self._read(index, items[index]), chunk)), chunks)
-            try:
-                for found in read:
-                    yield from found
-            finally:
-                read.close()
+        numbers = range(len(items))
+        chunks = ((numbers[n : n + _CHUNK], items[n : n + _CHUNK]) for n in numbers[::_CHUNK])
+        with (
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+            closing(prefetch(lambda chunk: list(pool.map(self._read, *chunk)), chunks)) as read,
+        ):
+            for found in read:
+                yield from found
 
     def _read(self, index: int, item: Item) -> _Features | LeftOut:
         try:
@@ -170,7 +171,7 @@ class Encoders:
         if not _LEAST_TEXT <= share <= _MOST_TEXT:
             raise UnusableError(
                 Reason.MISMATCH,
-                f"The text has {letters} tokens and the recording {len(samples) / rate:.1f} s: give what is said in it.",
+                f"The text has {letters} tokens, the recording {len(samples) / rate:.1f} s: give what is said in it.",
             )
         return _Features(
             index,
@@ -199,7 +200,7 @@ def usable_recording(content: bytes, bounds: Bounds) -> Waveform:
         if rate < MIN_RATE:
             raise UnusableError(
                 Reason.LOW_RATE,
-                f"The recording has {rate} Hz: record at {MIN_RATE} Hz or more, nothing brings it back.",
+                f"The recording has a sample rate of {rate} Hz: use one of {MIN_RATE} Hz or more.",
             )
         if frames <= bounds.max_seconds * rate:
             samples, rate = decode_audio(content, max_seconds=None)

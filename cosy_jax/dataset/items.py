@@ -56,6 +56,7 @@ class Item:
     # The file of a recording in which the text is said as it should not be, or its tokens; None for neither.
     read_rejected: Callable[[], bytes] | None = None
     rejected_tokens: Sequence[int] | None = None
+    labels: Sequence[int] | None = None  # what the speech tokenizer is to learn to tell, one a token or in their order
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-def prefetch(load: Callable[[T], U], items: Iterable[T], ahead: int = 2) -> Generator[U]:
+def prefetch(load: Callable[[T], U], items: Iterable[T], ahead: int = 2) -> Generator[U, None, None]:
     """`load(item)` of each item in turn, called in a thread that has at most `ahead` results waiting.
 
     Raises what `items` or `load` raise, once the results before that were taken. The thread has ended when the

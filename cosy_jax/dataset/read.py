@@ -19,6 +19,7 @@ from cosy_jax.dataset.columns import (
     COMPUTED,
     GIVEN,
     INSTRUCT,
+    LABELS,
     REJECTED,
     check_types,
     import_pyarrow,
@@ -46,6 +47,7 @@ class Utterance:
     utterance_embedding: np.ndarray  # float32 (192,), not normalised
     speaker_embedding: np.ndarray  # float32 (192,), the mean over the speaker's utterances
     rejected_tokens: np.ndarray | None  # int32 (N',): what it should not have been said like, for DPO
+    labels: np.ndarray | None  # int32 (N,), or a sequence for CTC: what the speech tokenizer is to learn
     recording: bytes = field(repr=False)  # the audio file as it is
 
     def samples(self, rate: int) -> np.ndarray:
@@ -78,6 +80,8 @@ class Dataset:
         self._cache: OrderedDict[tuple[int, int], Any] = OrderedDict()
         found = [_scan(path) for path in shards]
         self.keys: list[str] = [key for part in found for key in part.keys]
+        self.speakers: list[str] = [speaker for part in found for speaker in part.speakers]
+        self.label_classes = 1 + max(part.largest_label for part in found)
         self.token_counts = np.concatenate([part.tokens for part in found]).astype(np.int32)
         self.rejected_counts = np.concatenate([part.rejected for part in found]).astype(np.int32)
         self.text_lengths = np.concatenate([part.letters for part in found]).astype(np.int32)
@@ -96,7 +100,6 @@ class Dataset:
         table = self._table(*self._groups[group])
         row = index - int(self._ends[group]) + table.num_rows
         value = {name: table.column(name)[row] for name in table.column_names}
-        rejected = value.get(REJECTED)
         return Utterance(
             key=value["utt"].as_py(),
             text=value["text"].as_py(),
@@ -105,7 +108,8 @@ class Dataset:
             speech_tokens=_array(value["speech_token"], np.int32),
             utterance_embedding=_array(value["utt_embedding"], np.float32),
             speaker_embedding=_array(value["spk_embedding"], np.float32),
-            rejected_tokens=_array(rejected, np.int32) if rejected is not None and rejected.is_valid else None,
+            rejected_tokens=_optional(value.get(REJECTED)),
+            labels=_optional(value.get(LABELS)),
             recording=value["audio_data"].as_py(),
         )
 
@@ -119,7 +123,7 @@ class Dataset:
         with self._lock:
             if (shard, group) not in self._cache:
                 opened = self._shard(shard)
-                names = [*GIVEN, *COMPUTED, INSTRUCT, REJECTED]
+                names = [*GIVEN, *COMPUTED, INSTRUCT, REJECTED, LABELS]
                 columns = [name for name in names if name in opened.schema_arrow.names]
                 self._cache[shard, group] = read_rows(self.shards[shard], opened, columns, [group])
                 while len(self._cache) > 1 and sum(table.nbytes for table in self._cache.values()) > _CACHED_BYTES:
@@ -145,14 +149,17 @@ def open_dataset(folder: str | Path) -> Dataset:
     folder = Path(folder)
     if not folder.is_dir():
         raise CosyError(f"There is no folder {folder}: make training data with `cosy-jax dataset build`.")
-    if (folder / BUILD_FILE).is_file() and not (folder / DATASET_FILE).is_file():
-        raise CosyError(
-            f"The data in {folder} is not complete: start the `cosy-jax dataset build` that began it again."
-        )
+    check_complete(folder)
     paths = shard_paths(folder)
     if not paths:
         raise CosyError(f"{folder} holds no training data: make it with `cosy-jax dataset build`.")
     return Dataset(paths, str(read_record(folder).get("encoders", "")))
+
+
+def check_complete(folder: Path) -> None:
+    """CosyError for a folder whose building was not finished."""
+    if (folder / BUILD_FILE).is_file() and not (folder / DATASET_FILE).is_file():
+        raise CosyError(f"The data in {folder} is not complete: start the `cosy-jax dataset build` of it again.")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -174,6 +181,8 @@ class _Scanned:
     """A shard's utterances without their audio."""
 
     keys: list[str]
+    speakers: list[str]
+    largest_label: int  # -1 without any
     tokens: np.ndarray  # int (rows,)
     rejected: np.ndarray  # int (rows,), 0 without any
     letters: np.ndarray  # int (rows,), of the texts
@@ -190,7 +199,9 @@ def _scan(path: Path) -> _Scanned:
             f"The shard {path} lacks {', '.join(missing)}: let `cosy-jax dataset build {path.parent} OUT` complete it."
         )
     spoken = [name for name in ("speech_token", REJECTED) if name in shard.schema_arrow.names]
-    table = read_rows(path, shard, ["utt", "text", *spoken])
+    labelled = [LABELS] if LABELS in shard.schema_arrow.names else []
+    table = read_rows(path, shard, ["utt", "text", "spk", *spoken, *labelled])
+    labels = pa.compute.list_flatten(table.column(LABELS)) if labelled else pa.array([], pa.int64())
     keys = table.column("utt").to_pylist()
     counts = {name: pa.compute.list_value_length(table.column(name)).fill_null(0).to_numpy() for name in spoken}
     tokens = counts["speech_token"]
@@ -202,7 +213,21 @@ def _scan(path: Path) -> _Scanned:
         )
     groups = range(shard.num_row_groups)
     rejected = counts.get(REJECTED, np.zeros_like(tokens))
-    return _Scanned(keys, tokens, rejected, letters, [shard.metadata.row_group(group).num_rows for group in groups])
+    largest = pa.compute.max(labels).as_py()
+    speakers, largest = table.column("spk").to_pylist(), -1 if largest is None else largest
+    return _Scanned(
+        keys,
+        speakers,
+        largest,
+        tokens,
+        rejected,
+        letters,
+        [shard.metadata.row_group(group).num_rows for group in groups],
+    )
+
+
+def _optional(value: Any) -> np.ndarray | None:
+    return _array(value, np.int32) if value is not None and value.is_valid else None
 
 
 def _array(value: Any, dtype: type) -> np.ndarray:

@@ -8,6 +8,7 @@ wav           the recording; a relative path counts from the manifest's folder
 speaker       who says it
 instruct      how it is said (default: the system prompt that the model was trained with)
 rejected_wav  a recording in which it is said as it should not be, for DPO
+labels        whole numbers from 0 on, for the speech tokenizer: one a token (40 ms), or a sequence for CTC
 
 A Kaldi-style folder has wav.scp, text and utt2spk, and maybe instruct, each with a key and its value a line; relative
 paths in wav.scp count from the folder. Shards (data.list, or *.parquet) have the columns utt, audio_data, wav, text and
@@ -17,7 +18,7 @@ Reference: tools/make_parquet_list.py.
 
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,20 @@ from cosy_jax.batch.fields import (
     readable_key,
     written_lines,
 )
-from cosy_jax.dataset.columns import GIVEN, INSTRUCT, REJECTED, check_types, open_shard, read_rows, shard_paths
+from cosy_jax.dataset.columns import GIVEN, INSTRUCT, LABELS, REJECTED, check_types, open_shard, read_rows, shard_paths
 from cosy_jax.dataset.items import Item, LeftOut, Reason, Source, UnusableError
+from cosy_jax.dataset.read import check_complete
 from cosy_jax.errors import CosyError
 from cosy_jax.text.check import SYSTEM_PREFIX, has_speakable, with_instruction
 from cosy_jax.text.special_tokens import END_OF_PROMPT
 
-_KINDS: Kinds = dict.fromkeys(("key", "text", "wav", "speaker", "instruct", "rejected_wav"), TEXT)
+_KINDS: Kinds = dict.fromkeys(("key", "text", "wav", "speaker", "instruct", "rejected_wav"), TEXT) | {
+    "labels": ((list,), "a list of whole numbers")
+}
 _PROSE, _NEEDED = frozenset({"text", "instruct"}), ("key", "wav", "speaker")
 _KALDI = ("wav.scp", "text", "utt2spk")
 _READING = threading.Lock()
+LARGEST_LABEL = 100_000  # a head of so many classes, and no more, is trained
 
 
 def read_source(path: str | Path) -> Source:
@@ -50,6 +55,7 @@ def read_source(path: str | Path) -> Source:
     What cannot be taken is left out, with its reason. CosyError where the path is none of them, or cannot be read.
     """
     path = Path(path)
+    check_complete(path)
     if path.is_file():
         found = _manifest(path)
     elif (path / "wav.scp").is_file():
@@ -108,6 +114,7 @@ def _manifest(path: Path) -> Iterator[Item | LeftOut]:
             fields = {name: value for name, value in found if value is not None}
             check_once(found)
             check_fields(fields, _KINDS, _PROSE, _NEEDED)
+            _check_labels(fields.get("labels", []))
         except CosyError as error:
             yield LeftOut(place, readable_key(fields), Reason.BAD_LINE, str(error))
             continue
@@ -121,7 +128,13 @@ def _manifest(path: Path) -> Iterator[Item | LeftOut]:
             instruct=fields.get("instruct"),
             wav=str(path.parent / fields["wav"]),
             read_rejected=(path.parent / rejected).read_bytes if rejected else None,
+            labels=fields.get("labels"),
         )
+
+
+def _check_labels(labels: list) -> None:
+    if not all(type(label) is int and 0 <= label < LARGEST_LABEL for label in labels):
+        raise CosyError(f"The field labels holds something else than whole numbers from 0 to {LARGEST_LABEL - 1}.")
 
 
 def _kaldi(folder: Path) -> Iterator[Item | LeftOut]:
@@ -154,11 +167,12 @@ def _kaldi(folder: Path) -> Iterator[Item | LeftOut]:
         )
 
 
-def _kaldi_table(path: Path) -> Iterator[LeftOut]:
+def _kaldi_table(path: Path) -> Generator[LeftOut, None, dict[str, str]]:
     """The value of each key, returned; yields the lines that cannot be read."""
     table: dict[str, str] = {}
     for number, written in written_lines(path, "the file"):
-        place, key = f"{path.name} line {number}", None
+        place = f"{path.name} line {number}"
+        key: str | None = None
         try:
             key, value = [*decoded(written, "the file").strip().split(maxsplit=1), ""][:2]
             if UNWRITABLE.search(key + value):
@@ -182,7 +196,7 @@ def _shards(folder: Path) -> Iterator[Item | LeftOut]:
             raise CosyError(
                 f"The shard {path} lacks {', '.join(missing)}, which nothing can be made from: leave it out."
             )
-        names = ["utt", "text", "spk", "wav", *({INSTRUCT, REJECTED} & set(shard.schema_arrow.names))]
+        names = ["utt", "text", "spk", "wav", *({INSTRUCT, REJECTED, LABELS} & set(shard.schema_arrow.names))]
         for group in range(shard.num_row_groups):
             for row, values in enumerate(read_rows(path, shard, names, [group]).to_pylist()):
                 yield _shard_row(path, group, row, values)
@@ -202,6 +216,7 @@ def _shard_row(path: Path, group: int, row: int, values: dict[str, Any]) -> Item
         instruct=values.get(INSTRUCT),
         wav=values["wav"] or "",
         rejected_tokens=values.get(REJECTED) or None,
+        labels=values.get(LABELS),
     )
 
 
