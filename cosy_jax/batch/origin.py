@@ -63,7 +63,9 @@ class Origins:
         folder, config = self._synthesizer.weights, self._synthesizer.config
         stages = [reader.file_digest(folder, stage) for stage in (self._synthesizer.llm, "flow", "vocoder")]
         tokenizer = {path.name: file_digest(path) for path in (folder / "tokenizer").iterdir()}
-        return digest(stages, tokenizer, config.to_dict())
+        adapter = self._synthesizer.adapter
+        changes = [file_digest(path) for path in sorted(adapter.iterdir())] if adapter else []
+        return digest(stages, tokenizer, config.to_dict(), *changes)
 
     def _voice(self, request: Request) -> str:
         if isinstance(request.voice, str):

@@ -4,6 +4,7 @@ import threading
 from collections import defaultdict
 from pathlib import Path
 
+from cosy_jax.checkpoint.adapter import Adapter
 from cosy_jax.checkpoint.reader import load_params, read_header, stage_path
 from cosy_jax.checkpoint.stages import check_layers, expected_shapes
 from cosy_jax.config import ModelConfig
@@ -20,8 +21,16 @@ class Parameters:
     For any number of threads: a stage is read once, by the first that asks, while the others wait.
     """
 
-    def __init__(self, folder: Path, config: ModelConfig, llm: str, precision: Precision, devices: Devices) -> None:
-        self._folder, self._config, self._llm = folder, config, llm
+    def __init__(
+        self,
+        folder: Path,
+        config: ModelConfig,
+        llm: str,
+        precision: Precision,
+        devices: Devices,
+        adapter: Adapter | None = None,
+    ) -> None:
+        self._folder, self._config, self._llm, self._adapter = folder, config, llm, adapter
         self._precision, self._devices = precision, devices
         self._loaded: dict[str, dict] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -45,5 +54,9 @@ class Parameters:
         precision = self._precision if stage in _ROUNDED else FLOAT32
         path = stage_path(self._folder, name)
         check_layers(name, path, read_header(path), self._config)
-        params = load_params(self._folder, name, precision, expected=expected_shapes(name, self._config))
+        expected = expected_shapes(name, self._config)
+        if self._adapter is not None and self._adapter.stage == stage:
+            params = load_params(self._folder, name, precision, expected, self._adapter.change)
+        else:
+            params = load_params(self._folder, name, precision, expected)
         return self._devices.params(params)

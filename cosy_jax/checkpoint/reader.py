@@ -11,7 +11,7 @@ tokenizer/                      vocab.json, merges.txt, tokenizer_config.json
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -231,13 +231,20 @@ def select_llm(folder: Path, choice: str = "auto") -> str:
     return stages[present[0] if choice == "auto" else choice]
 
 
-def load_params(folder: Path, stage: str, precision: Precision = FLOAT32, expected: Any = None) -> dict[str, Any]:
+def load_params(
+    folder: Path,
+    stage: str,
+    precision: Precision = FLOAT32,
+    expected: Any = None,
+    change: Callable[[str], np.ndarray | None] = lambda name: None,
+) -> dict[str, Any]:
     """The parameters of a stage as a nested dict of device arrays.
 
     `storage_dtype` says what becomes bfloat16 under which `precision`; under `INT8` the language model's kernels are
     quantised. `expected` is a pytree of shapes, such as
     `stages.expected_shapes`; the file must hold those parameters in those shapes and no others, else CosyError, as for
-    a value that is not finite. One tensor at a time is in memory beside those already loaded.
+    a value that is not finite. `change` gives what is added to a parameter, by its path, before it is rounded. One
+    tensor at a time is in memory beside those already loaded.
     """
     path = stage_path(folder, stage)
     header = read_header(path)
@@ -249,12 +256,16 @@ def load_params(folder: Path, stage: str, precision: Precision = FLOAT32, expect
         inner = params
         for parent in parents:
             inner = inner.setdefault(parent, {})
-        if precision.int8_llm and stage in LLM_STAGES and leaf == "kernel":
-            values = _read_tensor(path, name, stored, np.dtype(np.float32))
+        added, quantised = change(name), precision.int8_llm and stage in LLM_STAGES and leaf == "kernel"
+        dtype = storage_dtype(stage, stored.shape, precision)
+        exact = quantised or added is not None
+        values = _read_tensor(path, name, stored, np.dtype(np.float32) if exact else dtype)
+        if added is not None:
+            values = values + added
+        if quantised:
             inner[leaf], inner["kernel_scale"] = map(jax.device_put, quantise(values))
         else:
-            dtype = storage_dtype(stage, stored.shape, precision)
-            inner[leaf] = jax.device_put(_read_tensor(path, name, stored, dtype))
+            inner[leaf] = jax.device_put(values.astype(dtype, copy=False))
     return params
 
 

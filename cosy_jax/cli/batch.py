@@ -96,7 +96,7 @@ def _run(args: argparse.Namespace, manifest: Path, folder: Path) -> int:
     shard = (args.num_shards, args.shard_index)
     total, lines = count_lines(manifest, *shard), read_manifest(manifest, *shard, reading)
     devices = local_devices(args.model_parallel)
-    synthesizer = Synthesizer(args.weights, args.llm, get_precision(args.dtype), devices, args.voices)
+    synthesizer = Synthesizer(args.weights, args.llm, get_precision(args.dtype), devices, args.voices, args.adapter)
     say_model(synthesizer)
     stop = Stop()
     with Results(args.out, *shard) as results:

@@ -119,6 +119,9 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
 
 def add_llm_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--llm", default="auto", choices=("auto", "rl", "base"), help="auto takes RL weights if any")
+    parser.add_argument(
+        "--adapter", metavar="DIR", help="low-rank changes to apply: a run's RUN/adapter, or a LoRA of PEFT"
+    )
 
 
 def text_options(args: argparse.Namespace) -> "FrontendOptions":

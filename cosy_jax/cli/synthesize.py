@@ -85,7 +85,9 @@ def run(args: argparse.Namespace) -> int:
 
     request = speaking_request(args, _text(args), args.speed)
     streaming = _stream_options(args, request)
-    synthesizer = Synthesizer(args.weights, args.llm, get_precision(args.dtype), voices=args.voices)
+    synthesizer = Synthesizer(
+        args.weights, args.llm, get_precision(args.dtype), voices=args.voices, adapter=args.adapter
+    )
     say_model(synthesizer)
 
     def encoded() -> "Request":

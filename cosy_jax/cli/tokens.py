@@ -91,6 +91,8 @@ def _load(args: argparse.Namespace, llm: str) -> "Synthesizer":
     from cosy_jax.nn.precision import get_precision
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
-    synthesizer = Synthesizer(args.weights, args.llm or llm, get_precision(args.dtype), voices=args.voices)
+    synthesizer = Synthesizer(
+        args.weights, args.llm or llm, get_precision(args.dtype), voices=args.voices, adapter=args.adapter
+    )
     say_model(synthesizer)
     return synthesizer

@@ -13,6 +13,7 @@ from cosy_jax.audio.join import join_audio
 from cosy_jax.audio.read import Waveform
 from cosy_jax.audio.speed import change_speed, check_speed
 from cosy_jax.checkpoint import reader
+from cosy_jax.checkpoint.adapter import read_adapter
 from cosy_jax.checkpoint.integrity import load_tokenizer, open_folder
 from cosy_jax.checkpoint.parameters import Parameters
 from cosy_jax.config import ModelConfig
@@ -62,16 +63,19 @@ class Synthesizer:
         precision: Precision = FLOAT32,
         devices: Devices = ONE_DEVICE,
         voices: str | Path | None = None,
+        adapter: str | Path | None = None,
     ) -> None:
         """`llm` is "auto" (RL weights where there are any), "rl" or "base"; `voices` the folder of saved voices, None
-        for the user's own. CosyError where the folder of weights lacks something."""
+        for the user's own; `adapter` one of low-rank changes. CosyError where a folder lacks something."""
         self.weights = Path(weights)
         self.config: ModelConfig = open_folder(self.weights)
         self.llm = reader.select_llm(self.weights, llm)
         self.tokenizer = load_tokenizer(self.weights, self.config)
         self.precision, self.devices = precision, devices
         self._voices = Path(voices) if voices else None
-        self._params = Parameters(self.weights, self.config, self.llm, precision, devices)
+        self.adapter = Path(adapter) if adapter else None
+        changes = read_adapter(self.adapter, self.config) if self.adapter else None
+        self._params = Parameters(self.weights, self.config, self.llm, precision, devices, changes)
 
     @property
     def voices(self) -> Path:

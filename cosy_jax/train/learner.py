@@ -82,7 +82,7 @@ class Learner:
     def _step(self, state: State, gradient: Tree, totals: Totals) -> tuple[State, dict[str, jax.Array]]:
         weight = jnp.maximum(totals.weight, 1)
         gradient = jax.tree.map(lambda leaf: leaf / weight.astype(leaf.dtype), gradient)
-        norm = optax.global_norm(gradient)
+        norm = optax.tree.norm(gradient)
         changes, moments = self._optimiser.update(gradient, state.moments, state.learnt)
         learnt = _followed(optax.apply_updates(state.learnt, changes), totals.statistics, weight)
         average = state.average

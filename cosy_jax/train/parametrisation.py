@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from cosy_jax.checkpoint.adapter import Adapter
 from cosy_jax.errors import CosyError
 
 Tree = Any
@@ -84,6 +85,11 @@ class LowRank:
         for name, pair in learnt.items():
             flat |= {f"{name}/lora_a": pair["lora_a"], f"{name}/lora_b": self.scale * pair["lora_b"]}
         return unflatten_dict(flat, sep="/")
+
+    def adapter(self, stage: str, learnt: Tree) -> Adapter:
+        """What was learnt, on the host, as it is stored."""
+        pairs = {f"{name}/kernel": (pair["lora_a"], pair["lora_b"]) for name, pair in learnt.items()}
+        return Adapter(stage, self.scale, pairs)
 
     def merge(self, learnt: Tree, frozen: Tree) -> Tree:
         flat = flatten_dict(frozen, sep="/")

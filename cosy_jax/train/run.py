@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from cosy_jax.checkpoint.adapter import write_adapter
 from cosy_jax.checkpoint.integrity import open_folder
 from cosy_jax.checkpoint.reader import encoders_digest, read_digest
 from cosy_jax.dataset.batches import split
@@ -20,6 +21,7 @@ from cosy_jax.train.checkpoints import Checkpoints
 from cosy_jax.train.export import export_model
 from cosy_jax.train.feed import Feed
 from cosy_jax.train.learner import State
+from cosy_jax.train.parametrisation import LowRank
 from cosy_jax.train.report import Reporter
 from cosy_jax.train.run_folder import RunFolder
 from cosy_jax.train.settings import TrainSettings
@@ -63,10 +65,12 @@ def train(plan: Plan, told: Told = lambda step, figures: None) -> Path:
             state = _Run(plan, stage, dataset, folder, checkpoints, told).go()
         finally:
             checkpoints.close()
-        export_model(
-            plan.weights, folder.path / "export", stage.stage, stage.merged(stage.learner.current(state)), config
-        )
-    return folder.path / "export"
+        learnt, out = stage.learner.current(state), folder.path / "export"
+        export_model(plan.weights, out, stage.stage, stage.merged(learnt), config)
+        if isinstance(stage.parametrisation, LowRank):
+            adapter = stage.parametrisation.adapter(plan.stage, jax.device_get(learnt))
+            write_adapter(folder.path / "adapter", adapter, plan.settings.lora_rank, config, str(plan.weights))
+    return out
 
 
 class _Run:

@@ -57,7 +57,7 @@ class SpeechTokenizerTask:
         return _FRAMES_A_TOKEN * dataset.token_counts
 
     def batch(self, utterances: Sequence[Utterance | None], size: int, random: np.random.Generator) -> Any:
-        rows, tokens = len(utterances), size // _FRAMES_A_TOKEN
+        rows, tokens = len(utterances), -(-size // _FRAMES_A_TOKEN)
         bands = self._config.speech_tokenizer.mel_bands
         mels, lengths = np.zeros((rows, size, bands), np.float32), np.ones(rows, np.int32)
         labels = np.full((rows, tokens), _IGNORED, np.int32)
@@ -93,7 +93,9 @@ def _ctc(logits: jax.Array, lengths: jax.Array, labels: jax.Array) -> Totals:
     """Connectionist temporal classification (Graves et al. 2006) of label sequences, over their number of labels."""
     absent = labels == _IGNORED
     outside = ~length_mask(lengths, logits.shape[1])
-    losses = optax.ctc_loss(logits, outside.astype(logits.dtype), labels + 1, absent.astype(logits.dtype), BLANK)
+    losses = optax.ctc_loss(
+        logits, outside.astype(logits.dtype), labels + 1, absent.astype(logits.dtype), blank_id=BLANK
+    )
     real = jnp.any(~absent, axis=-1)
     return Totals(jnp.sum(jnp.where(real, losses, 0)), jnp.sum(~absent), {})
 
