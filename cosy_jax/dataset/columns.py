@@ -77,7 +77,8 @@ def check_types(path: Path, shard: Any) -> None:
     for field in shard.schema_arrow:
         kind = field.type
         if field.name in _LISTS:
-            right = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_null(kind)
+            right = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+            right |= field.name == REJECTED and pa.types.is_null(kind)  # as where none is rejected
         elif field.name == "audio_data":
             right = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
         elif field.name in (*GIVEN, INSTRUCT):

@@ -29,6 +29,7 @@ from cosy_jax.errors import CosyError
 
 DATASET_FILE, BUILD_FILE = "dataset.json", "build.json"
 TOKEN_SECONDS = 0.04
+_NEEDED = tuple(name for name in (*GIVEN, *COMPUTED, INSTRUCT) if name != "wav")
 _CACHED_BYTES = 2**30
 _OPEN_SHARDS = 64
 
@@ -94,6 +95,9 @@ class Dataset:
         table = self._table(*self._groups[group])
         row = index - int(self._ends[group]) + table.num_rows
         value = {name: table.column(name)[row] for name in table.column_names}
+        if empty := [name for name in _NEEDED if not value[name].is_valid]:
+            shard = self.shards[self._groups[group][0]]
+            raise CosyError(f"Utterance {index} of {shard} has no {' and no '.join(empty)}: build the data again.")
         rejected = value.get(REJECTED)
         return Utterance(
             key=value["utt"].as_py(),
@@ -111,8 +115,7 @@ class Dataset:
         with self._lock:
             if (shard, group) not in self._cache:
                 opened = self._shard(shard)
-                names = [*GIVEN, *COMPUTED, INSTRUCT, REJECTED]
-                columns = [name for name in names if name in opened.schema_arrow.names]
+                columns = [name for name in (*_NEEDED, REJECTED) if name in opened.schema_arrow.names]
                 self._cache[shard, group] = read_rows(self.shards[shard], opened, columns, [group])
                 while len(self._cache) > 1 and sum(table.nbytes for table in self._cache.values()) > _CACHED_BYTES:
                     self._cache.popitem(last=False)
@@ -178,7 +181,7 @@ def _scan(path: Path) -> _Scanned:
     pa = import_pyarrow()
     shard = open_shard(path)
     check_types(path, shard)
-    missing = [name for name in (*GIVEN, *COMPUTED, INSTRUCT) if name not in shard.schema_arrow.names]
+    missing = [name for name in _NEEDED if name not in shard.schema_arrow.names]
     if missing:
         raise CosyError(
             f"The shard {path} lacks {', '.join(missing)}: let `cosy-jax dataset build {path.parent} OUT` complete it."
