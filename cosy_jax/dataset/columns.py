@@ -13,7 +13,7 @@ from cosy_jax.errors import CosyError
 COMPUTED = ("speech_token", "utt_embedding", "spk_embedding")
 GIVEN = ("utt", "audio_data", "wav", "text", "spk")
 INSTRUCT, REJECTED = "instruct", "reject_speech_token"
-ROWS_TOGETHER = 8  # of a row group, which is read as a whole: random access reads that many recordings for one
+ROWS_TOGETHER = 4  # of a row group, which is read as a whole: random access reads that many recordings for one
 
 _LISTS = frozenset({*COMPUTED, REJECTED})
 _REMEDY = "build the data again, or leave the shard out"

@@ -35,7 +35,7 @@ def replaced(name, values):
 def same(first, second):
     np.testing.assert_array_equal(first.speech_tokens, second.speech_tokens)
     np.testing.assert_array_equal(first.speaker_embedding, second.speaker_embedding)
-    assert (first.key, first.text, first.recording) == (second.key, second.text, second.recording)
+    assert (first.key, first.text, first.read_recording()) == (second.key, second.text, second.read_recording())
 
 
 def test_data_of_the_reference(data, tmp_path):
@@ -77,7 +77,9 @@ def test_few_row_groups_are_kept(data, monkeypatch):
     monkeypatch.setattr(read, "_OPEN_SHARDS", 1)
     for index in (0, 4, 2, 0, 4):
         assert dataset[index].key == dataset.keys[index]
+        assert dataset[index].samples(16000).any()
         assert len(dataset._cache) == len(dataset._open) == 1
+    assert dataset._bytes == sum(table.nbytes for table in dataset._cache.values())
 
 
 def test_many_threads(data):
