@@ -37,14 +37,14 @@ def epoch_batches(
     """
     sizes = np.asarray(buckets)
     _check(np.asarray(lengths), sizes, budget, process, processes)
-    places = np.searchsorted(sizes, lengths)
-    order = _shuffled(len(places), seed, epoch, 0)
+    order = _shuffled(len(lengths), seed, epoch, 0)
+    own = sizes[np.searchsorted(sizes, lengths)][order]  # the bucket of each
     steps: list[tuple[int, np.ndarray]] = []
     left = order[:0]
-    used = [int(size) for size in sizes[np.unique(places)]]
+    used = np.unique(own).tolist()
     for size, larger in zip(used, [*used[1:], None], strict=True):
         rows = max(1, budget // size) * processes
-        pool = np.concatenate([order[sizes[places][order] == size], left])
+        pool = np.concatenate([order[own == size], left])
         pool = pool[_shuffled(len(pool), seed, epoch, size)]
         whole = len(pool) // rows * rows
         steps += [(size, step) for step in pool[:whole].reshape(-1, rows)]

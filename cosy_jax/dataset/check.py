@@ -76,7 +76,9 @@ def _check(utterance: Utterance, dataset: Dataset) -> None:
         raise CosyError(f"{name} has speech tokens below 0: build the data again.")
     if not utterance.instruct.endswith(END_OF_PROMPT):
         raise CosyError(f"{name} has an instruction without {END_OF_PROMPT} at its end: build the data again.")
-    frames, rate = audio_format(utterance.recording, f"The recording of '{utterance.key}'")
+    if not utterance.text.strip():
+        raise CosyError(f"{name} has no text: build the data again.")
+    frames, rate = audio_format(utterance.read_recording(), f"The recording of '{utterance.key}'")
     tokens = -(-frames * _MEL_RATE // (2 * rate))
     if abs(tokens - len(utterance.speech_tokens)) > 1:
         raise CosyError(

@@ -14,7 +14,7 @@ from cosy_jax.errors import CosyError
 COMPUTED = ("speech_token", "utt_embedding", "spk_embedding")
 GIVEN = ("utt", "audio_data", "wav", "text", "spk")
 INSTRUCT, REJECTED, LABELS = "instruct", "reject_speech_token", "labels"
-ROWS_TOGETHER = 8  # of a row group, which is read as a whole: random access reads that many recordings for one
+ROWS_TOGETHER = 4  # of a row group, which is read as a whole: random access reads that many recordings for one
 
 _LISTS = frozenset({*COMPUTED, REJECTED, LABELS})
 _REMEDY = "build the data again, or leave the shard out"
@@ -81,7 +81,8 @@ def check_types(path: Path, shard: Any) -> None:
     for field in shard.schema_arrow:
         kind = field.type
         if field.name in _LISTS:
-            right = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_null(kind)
+            right = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+            right |= field.name == REJECTED and pa.types.is_null(kind)  # as where none is rejected
         elif field.name == "audio_data":
             right = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
         elif field.name in (*GIVEN, INSTRUCT):

@@ -6,8 +6,9 @@ N speech tokens, S samples.
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from cosy_jax.errors import CosyError
 
 DATASET_FILE, BUILD_FILE = "dataset.json", "build.json"
 TOKEN_SECONDS = 0.04
+_NEEDED = tuple(name for name in (*GIVEN, *COMPUTED, INSTRUCT) if name != "wav")
+_LIGHT, _AUDIO = (*(name for name in _NEEDED if name != "audio_data"), REJECTED, LABELS), ("audio_data",)
 _CACHED_BYTES = 2**30
 _OPEN_SHARDS = 64
 
@@ -48,14 +51,15 @@ class Utterance:
     speaker_embedding: np.ndarray  # float32 (192,), the mean over the speaker's utterances
     rejected_tokens: np.ndarray | None  # int32 (N',): what it should not have been said like, for DPO
     labels: np.ndarray | None  # int32 (N,), or a sequence for CTC: what the speech tokenizer is to learn
-    recording: bytes = field(repr=False)  # the audio file as it is
+    read_recording: Callable[[], bytes] = field(repr=False)  # the audio file as it is, which not all training needs
 
     def samples(self, rate: int) -> np.ndarray:
         """The recording at `rate` Hz, float32 (S,), divided by its peak where that is above 1.
 
-        CosyError where it cannot be decoded. Reference: cosyvoice/dataset/processor.py, resample.
+        CosyError where it cannot be read. Reference: cosyvoice/dataset/processor.py, resample.
         """
-        return peak_limited(*decode_audio(self.recording, f"The recording of '{self.key}'", max_seconds=None), rate)
+        content = self.read_recording()
+        return peak_limited(*decode_audio(content, f"The recording of '{self.key}'", max_seconds=None), rate)
 
 
 def peak_limited(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
@@ -77,7 +81,8 @@ class Dataset:
         self.shards = shards
         self._lock = threading.Lock()
         self._open: OrderedDict[int, Any] = OrderedDict()
-        self._cache: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int, tuple[str, ...]], Any] = OrderedDict()
+        self._bytes = 0  # of what is in it
         found = [_scan(path) for path in shards]
         self.keys: list[str] = [key for part in found for key in part.keys]
         self.speakers: list[str] = [speaker for part in found for speaker in part.speakers]
@@ -97,9 +102,11 @@ class Dataset:
         if not 0 <= index < len(self):
             raise IndexError(index)
         group = int(np.searchsorted(self._ends, index, side="right"))
-        table = self._table(*self._groups[group])
+        table = self._table(*self._groups[group], _LIGHT)
         row = index - int(self._ends[group]) + table.num_rows
         value = {name: table.column(name)[row] for name in table.column_names}
+        if empty := [name for name in _NEEDED if name in value and not value[name].is_valid]:
+            raise self._lacking(index, group, empty)
         return Utterance(
             key=value["utt"].as_py(),
             text=value["text"].as_py(),
@@ -110,7 +117,7 @@ class Dataset:
             speaker_embedding=_array(value["spk_embedding"], np.float32),
             rejected_tokens=_optional(value.get(REJECTED)),
             labels=_optional(value.get(LABELS)),
-            recording=value["audio_data"].as_py(),
+            read_recording=partial(self._recording, index, group, row),
         )
 
     def texts(self) -> Iterator[tuple[str, str]]:
@@ -119,17 +126,28 @@ class Dataset:
             table = read_rows(path, open_shard(path), [INSTRUCT, "text"])
             yield from zip(*(table.column(name).to_pylist() for name in (INSTRUCT, "text")), strict=True)
 
-    def _table(self, shard: int, group: int) -> Any:
+    def _recording(self, index: int, group: int, row: int) -> bytes:
+        content = self._table(*self._groups[group], _AUDIO).column("audio_data")[row].as_py()
+        if content is None:
+            raise self._lacking(index, group, ["audio_data"])
+        return content
+
+    def _lacking(self, index: int, group: int, columns: list[str]) -> CosyError:
+        shard = self.shards[self._groups[group][0]]
+        return CosyError(f"Utterance {index} of {shard} has no {' and no '.join(columns)}: build the data again.")
+
+    def _table(self, shard: int, group: int, names: tuple[str, ...]) -> Any:
+        key = (shard, group, names)
         with self._lock:
-            if (shard, group) not in self._cache:
+            if key not in self._cache:
                 opened = self._shard(shard)
-                names = [*GIVEN, *COMPUTED, INSTRUCT, REJECTED, LABELS]
                 columns = [name for name in names if name in opened.schema_arrow.names]
-                self._cache[shard, group] = read_rows(self.shards[shard], opened, columns, [group])
-                while len(self._cache) > 1 and sum(table.nbytes for table in self._cache.values()) > _CACHED_BYTES:
-                    self._cache.popitem(last=False)
-            self._cache.move_to_end((shard, group))
-            return self._cache[shard, group]
+                self._cache[key] = read_rows(self.shards[shard], opened, columns, [group])
+                self._bytes += self._cache[key].nbytes
+                while len(self._cache) > 1 and self._bytes > _CACHED_BYTES:
+                    self._bytes -= self._cache.popitem(last=False)[1].nbytes
+            self._cache.move_to_end(key)
+            return self._cache[key]
 
     def _shard(self, shard: int) -> Any:
         if shard not in self._open:
@@ -193,7 +211,7 @@ def _scan(path: Path) -> _Scanned:
     pa = import_pyarrow()
     shard = open_shard(path)
     check_types(path, shard)
-    missing = [name for name in (*GIVEN, *COMPUTED, INSTRUCT) if name not in shard.schema_arrow.names]
+    missing = [name for name in _NEEDED if name not in shard.schema_arrow.names]
     if missing:
         raise CosyError(
             f"The shard {path} lacks {', '.join(missing)}: let `cosy-jax dataset build {path.parent} OUT` complete it."

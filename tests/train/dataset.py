@@ -23,7 +23,7 @@ def utterance(number, tokens=50, **changes):
         "speaker_embedding": random.standard_normal(192, np.float32),
         "rejected_tokens": random.integers(0, 6561, tokens // 2, np.int32),
         "labels": random.integers(0, 5, tokens, np.int32),
-        "recording": RECORDING,
+        "read_recording": lambda: RECORDING,
     }
     return Utterance(**(fields | changes))
 
