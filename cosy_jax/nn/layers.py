@@ -3,6 +3,8 @@
 B batch, T frames, C channels, D model width, I/O input/output features, K kernel taps, G groups, V vocabulary.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -61,20 +63,79 @@ class Conv1d(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.kernel_size, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", _INIT, shape)
-        y = lax.conv_general_dilated(
-            x.astype(self.precision.compute),
-            kernel.astype(self.precision.compute),
-            window_strides=(self.stride,),
-            padding=[self.padding or (self.dilation * (self.kernel_size - 1), 0)],
-            rhs_dilation=(self.dilation,),
-            dimension_numbers=("NWC", "WIO", "NWC"),
-            feature_group_count=self.groups,
-            precision=self.precision.lax_precision,
-            preferred_element_type=self.precision.accumulate,
-        )
+        padding = self.padding or (self.dilation * (self.kernel_size - 1), 0)
+        if self.groups > 1 and self.stride == 1:
+            y = grouped_convolution(x, kernel, self.groups, self.dilation, padding, self.precision)
+        else:
+            y = convolution(x, kernel, self.groups, self.dilation, padding, self.precision, self.stride)
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
         return y
+
+
+def convolution(
+    x: jax.Array,
+    kernel: jax.Array,
+    groups: int,
+    dilation: int,
+    padding: tuple[int, int],
+    precision: Precision,
+    stride: int = 1,
+) -> jax.Array:
+    """x (B, T, I), kernel (K, I/G, O), zeros left and right -> (B, T', O) in the accumulation type."""
+    return lax.conv_general_dilated(
+        x.astype(precision.compute),
+        kernel.astype(precision.compute),
+        window_strides=(stride,),
+        padding=[padding],
+        rhs_dilation=(dilation,),
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        feature_group_count=groups,
+        precision=precision.lax_precision,
+        preferred_element_type=precision.accumulate,
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def grouped_convolution(
+    x: jax.Array, kernel: jax.Array, groups: int, dilation: int, padding: tuple[int, int], precision: Precision
+) -> jax.Array:
+    """`convolution`, whose gradient to the kernel is taken tap by tap.
+
+    XLA's own is 4 to 9 times slower on a CPU, and wrong (twice what it is) where rows are split over one axis of a mesh
+    and copied over another.
+    """
+    return convolution(x, kernel, groups, dilation, padding, precision)
+
+
+def _grouped_forward(
+    x: jax.Array, kernel: jax.Array, groups: int, dilation: int, padding: tuple[int, int], precision: Precision
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return convolution(x, kernel, groups, dilation, padding, precision), (x, kernel)
+
+
+def _grouped_backward(
+    groups: int,
+    dilation: int,
+    padding: tuple[int, int],
+    precision: Precision,
+    kept: tuple[jax.Array, jax.Array],
+    gradient: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = kept
+    _, to_x = jax.vjp(lambda x: convolution(x, kernel, groups, dilation, padding, precision), x)
+    padded = jnp.pad(x, ((0, 0), padding, (0, 0)))
+    batch, length, features = gradient.shape
+    wanted = gradient.reshape(batch, length, groups, features // groups)
+    taps = []
+    for tap in range(len(kernel)):
+        seen = lax.slice_in_dim(padded, tap * dilation, tap * dilation + length, axis=1)
+        seen = seen.reshape(batch, length, groups, -1)
+        taps.append(precision.einsum("btgi,btgo->igo", seen, wanted).reshape(-1, features))
+    return (*to_x(gradient), jnp.stack(taps).astype(kernel.dtype))
+
+
+grouped_convolution.defvjp(_grouped_forward, _grouped_backward)
 
 
 class Embedding(nn.Module):
