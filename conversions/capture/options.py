@@ -41,6 +41,7 @@ class Options:
     text: str
     prompt_wav: Path | None
     prompt_text: str
+    training: bool
 
     @property
     def llm_stem(self) -> str:
@@ -50,6 +51,8 @@ class Options:
     @property
     def weights(self) -> list[str]:
         """Names of the files of weights that the stages read, without suffix."""
+        if self.training:
+            return ["flow", "hift", self.llm_stem]
         read = {"llm": (self.llm_stem,), "flow": ("flow",), "hift": ("hift",), "stream": ("flow", "hift")}
         return sorted({stem for stage in self.stages for stem in read.get(stage, ())})
 
@@ -110,6 +113,11 @@ def _parser() -> argparse.ArgumentParser:
         "--stages", nargs="+", default=STAGES, choices=STAGES, metavar="STAGE",
         help=f"some of: {' '.join(STAGES)} (default: all); trace adds layers to llm, flow and hift",
     )  # fmt: skip
+    parser.add_argument(
+        "--training",
+        action="store_true",
+        help="one training batch of each stage with its losses, gradients and first steps, in place of the stages",
+    )
     parser.add_argument("--llm", default="base", choices=("base", "rl"), help="llm.pt or llm.rl.pt (default: base)")
     parser.add_argument(
         "--steps", type=int, metavar="N", help="at most N speech ids a segment (default: 20 a text token)"

@@ -18,6 +18,7 @@ from .prompt import capture_prompt
 from .report import SPEECH_IDS, Segment, token_lines
 from .stage import run_stage
 from .streaming import cap_silence, capture_stream
+from .training import capture_training
 from .vocoder import capture_vocoder
 from .writing import Writer
 
@@ -31,6 +32,9 @@ def capture(options: Options, folders: Folders) -> None:
     prepare(folders)
     options.out.mkdir(parents=True, exist_ok=True)
     writer, device, stages = Writer(options.out, commit_of(folders.reference)), options.device, options.stages
+    if options.training:
+        capture_training(options, writer)
+        return
     inputs = run_stage("prompt", lambda _: capture_prompt(options, writer), "cpu")
     if not inputs.segments:
         raise CaptureError("--text holds nothing to speak.")

@@ -13,6 +13,7 @@ from cosy_jax.parity.checks.padding import check_padding
 from cosy_jax.parity.checks.prompt import check_features, check_speaker, check_speech_tokenizer, check_tokenizer
 from cosy_jax.parity.checks.streaming import check_streaming
 from cosy_jax.parity.checks.text import check_text_frontend
+from cosy_jax.parity.checks.training_vocoder import check_training_vocoder
 from cosy_jax.parity.checks.vocoder import (
     check_end_to_end,
     check_noise,
@@ -43,6 +44,7 @@ CHECKS: dict[str, CheckFunction] = {
     "hift_noise.safetensors": check_vocoder_noise,
     "noise_released_size.safetensors": check_released_noise,
     "end_to_end.safetensors": check_end_to_end,
+    "training_vocoder.safetensors": check_training_vocoder,
 }
 # Padding has no file of its own: its inputs are in this one.
 PADDING_INPUTS = "flow_offline.safetensors"

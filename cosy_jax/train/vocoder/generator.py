@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from cosy_jax.config import VocoderConfig
 from cosy_jax.nn.precision import FLOAT32, Precision
+from cosy_jax.train.vocoder.spectra import Array
 from cosy_jax.vocoder.hift import HiFT
 
 
@@ -21,7 +22,11 @@ class Generated(NamedTuple):
 
 
 def generate(
-    params: dict, mel: jax.Array, noise: jax.Array, config: VocoderConfig, precision: Precision = FLOAT32
+    params: dict,
+    mel: Array,
+    noise: Array,
+    config: VocoderConfig,
+    precision: Precision = FLOAT32,
 ) -> Generated:
     """Audio of mels (B, T, M), log amplitude, and normal noise (B, S, H); `params` are folded.
 

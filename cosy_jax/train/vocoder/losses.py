@@ -14,7 +14,7 @@ from cosy_jax.nn.precision import FLOAT32, Precision
 from cosy_jax.train.vocoder.config import GanConfig
 from cosy_jax.train.vocoder.discriminators import Discriminators, Maps
 from cosy_jax.train.vocoder.generator import generate
-from cosy_jax.train.vocoder.spectra import log_mel
+from cosy_jax.train.vocoder.spectra import Array, log_mel
 from cosy_jax.train.vocoder.weight_norm import fold
 
 Terms = dict[str, jax.Array]
@@ -23,13 +23,13 @@ Terms = dict[str, jax.Array]
 class Batch(NamedTuple):
     """speech (B, S = T * hop), its mel (B, T, M), natural log of amplitude, and f0 in Hz (B, T), 0 where unvoiced."""
 
-    speech: jax.Array
-    mel: jax.Array
-    f0: jax.Array
+    speech: Array
+    mel: Array
+    f0: Array
 
 
 def d_loss(
-    d_params: dict, real: jax.Array, fake: jax.Array, config: GanConfig, precision: Precision = FLOAT32
+    d_params: dict, real: Array, fake: jax.Array, config: GanConfig, precision: Precision = FLOAT32
 ) -> tuple[jax.Array, Terms]:
     """The discriminators' loss of real and generated audio (B, S), and its terms by name."""
     maps = _discriminators(d_params, jnp.concatenate([real, fake]), config, precision)
@@ -47,7 +47,7 @@ def g_loss(
     g_params: dict,
     d_params: dict,
     batch: Batch,
-    noise: jax.Array,
+    noise: Array,
     config: GanConfig,
     precision: Precision = FLOAT32,
 ) -> tuple[jax.Array, Terms]:
@@ -71,7 +71,7 @@ def g_loss(
     return _total(weights[name] * term for name, term in terms.items()), terms
 
 
-def _discriminators(params: dict, audio: jax.Array, config: GanConfig, precision: Precision) -> list[Maps]:
+def _discriminators(params: dict, audio: Array, config: GanConfig, precision: Precision) -> list[Maps]:
     return Discriminators(config.discriminators, precision).apply({"params": fold(params)}, audio)
 
 

@@ -11,6 +11,7 @@ from cosy_jax.config import PromptMelConfig
 from cosy_jax.nn.precision import FLOAT32, Precision
 from cosy_jax.prompt.mel_filters import slaney_filters
 
+Array = jax.Array | np.ndarray  # the host makes batches, the device takes them
 _POWER_FLOOR, _MEL_FLOOR = 1e-9, 1e-5
 
 
@@ -23,7 +24,7 @@ def magnitudes(audio: jax.Array, n_fft: int, hop: int, window: int) -> jax.Array
     return jnp.abs(_spectrum(jnp.pad(audio, ((0, 0), (half, half)), mode="reflect"), n_fft, hop, window))
 
 
-def log_mel(audio: jax.Array, config: PromptMelConfig, rate: int, precision: Precision = FLOAT32) -> jax.Array:
+def log_mel(audio: Array, config: PromptMelConfig, rate: int, precision: Precision = FLOAT32) -> jax.Array:
     """`prompt.features.mel_spectrogram` of (B, S) at `rate` Hz, which a gradient passes: (B, S / hop, M)."""
     side = (config.n_fft - config.hop) // 2
     padded = jnp.pad(audio, ((0, 0), (side, side)), mode="reflect")

@@ -18,6 +18,7 @@ from cosy_jax.train.vocoder.config import AdamConfig, GanConfig
 from cosy_jax.train.vocoder.discriminators import Discriminators
 from cosy_jax.train.vocoder.generator import generate
 from cosy_jax.train.vocoder.losses import Batch, Terms, d_loss, g_loss
+from cosy_jax.train.vocoder.spectra import Array
 from cosy_jax.train.vocoder.weight_norm import fold, unfold
 from cosy_jax.vocoder.hift import HiFT
 
@@ -34,15 +35,15 @@ class GanState(NamedTuple):
 class Draws(NamedTuple):
     """The source's normal noise (B, S, H) in either step: the generator runs in both, each time with its own."""
 
-    discriminator: jax.Array
-    generator: jax.Array
+    discriminator: Array
+    generator: Array
 
 
 def draws(key: jax.Array, batch: Batch, config: GanConfig) -> Draws:
     """All random numbers of a step on that batch."""
     shape = (*batch.speech.shape, config.vocoder.harmonics)
     first, second = jax.random.split(key)
-    return Draws(jax.random.normal(first, shape, batch.speech.dtype), jax.random.normal(second, shape))
+    return Draws(*(jax.random.normal(each, shape, batch.speech.dtype) for each in (first, second)))
 
 
 def optimiser(config: AdamConfig) -> optax.GradientTransformation:
@@ -63,34 +64,68 @@ def init_state(key: jax.Array, config: GanConfig, vocoder: dict | None = None) -
     first, second = jax.random.split(key)
     generator = unfold(vocoder if vocoder is not None else random_generator(first, config.vocoder))
     discriminators = unfold(random_discriminators(second, config))
-    return GanState(
-        generator,
-        discriminators,
-        optimiser(config.generator_adam).init(generator),
-        optimiser(config.discriminator_adam).init(discriminators),
-    )
+    return with_adams(generator, discriminators, config)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "precision"), donate_argnames="state")
+@functools.partial(jax.jit, static_argnames=("config",))
+def with_adams(generator: dict, discriminators: dict, config: GanConfig) -> GanState:
+    """The state of these trained parameters before the first step."""
+    g_adam = optimiser(config.generator_adam).init(generator)
+    return GanState(generator, discriminators, g_adam, optimiser(config.discriminator_adam).init(discriminators))
+
+
+@functools.partial(jax.jit, static_argnames=("config", "precision"))
+def d_gradients(
+    d_params: dict,
+    g_params: dict,
+    batch: Batch,
+    noise: Array,
+    *,
+    config: GanConfig,
+    precision: Precision = FLOAT32,
+) -> tuple[tuple[jax.Array, Terms], dict]:
+    """`d_loss` of what the generator makes of the batch with noise (B, S, H), and its gradient."""
+    fake = generate(fold(g_params), batch.mel, noise, config.vocoder, precision).audio
+    return jax.value_and_grad(d_loss, has_aux=True)(d_params, batch.speech, fake, config, precision)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "precision"))
+def g_gradients(
+    g_params: dict,
+    d_params: dict,
+    batch: Batch,
+    noise: Array,
+    *,
+    config: GanConfig,
+    precision: Precision = FLOAT32,
+) -> tuple[tuple[jax.Array, Terms], dict]:
+    """`g_loss` and its gradient."""
+    return jax.value_and_grad(g_loss, has_aux=True)(g_params, d_params, batch, noise, config, precision)
+
+
+@functools.partial(jax.jit, static_argnames=("config",))
+def update(
+    params: dict, gradient: dict, adam: optax.OptState, *, config: AdamConfig
+) -> tuple[dict, optax.OptState, jax.Array]:
+    """The parameters a step further, the optimiser's state, and the gradient's norm before it was clipped."""
+    change, adam = optimiser(config).update(gradient, adam)
+    return optax.apply_updates(params, change), adam, optax.tree.norm(gradient)
+
+
 def step(
     state: GanState, batch: Batch, noise: Draws, *, config: GanConfig, precision: Precision = FLOAT32
 ) -> tuple[GanState, Terms]:
-    """The state after both updates, and each loss: `d_loss`, `g_loss`, and their terms behind `d_` and `g_`; with
-    `d_norm` and `g_norm` of the gradients before they were clipped."""
-    fake = generate(fold(state.generator), batch.mel, noise.discriminator, config.vocoder, precision).audio
-    (d_value, d_terms), d_gradient = jax.value_and_grad(d_loss, has_aux=True)(
-        state.discriminators, batch.speech, fake, config, precision
-    )
-    d_update, d_adam = optimiser(config.discriminator_adam).update(d_gradient, state.discriminator_adam)
-    discriminators = optax.apply_updates(state.discriminators, d_update)
-    (g_value, g_terms), g_gradient = jax.value_and_grad(g_loss, has_aux=True)(
-        state.generator, discriminators, batch, noise.generator, config, precision
-    )
-    g_update, g_adam = optimiser(config.generator_adam).update(g_gradient, state.generator_adam)
-    generator = optax.apply_updates(state.generator, g_update)
-    norms = {"d_norm": optax.global_norm(d_gradient), "g_norm": optax.global_norm(g_gradient)}
-    terms = {f"d_{name}": value for name, value in d_terms.items()} | {f"g_{n}": v for n, v in g_terms.items()}
-    metrics = {"d_loss": d_value, "g_loss": g_value, **terms, **norms}
+    """The state after the discriminators' update and the generator's, and each loss: `d_loss`, `g_loss`, their terms
+    behind `d_` and `g_`, and `d_norm` and `g_norm` of the gradients before they were clipped."""
+    generator, discriminators, g_adam, d_adam = state
+    options: dict[str, Any] = {"config": config, "precision": precision}
+    d_losses, gradient = d_gradients(discriminators, generator, batch, noise.discriminator, **options)
+    discriminators, d_adam, d_norm = update(discriminators, gradient, d_adam, config=config.discriminator_adam)
+    g_losses, gradient = g_gradients(generator, discriminators, batch, noise.generator, **options)
+    generator, g_adam, g_norm = update(generator, gradient, g_adam, config=config.generator_adam)
+    metrics = {"d_norm": d_norm, "g_norm": g_norm}
+    for turn, (loss, terms) in (("d", d_losses), ("g", g_losses)):
+        metrics |= {f"{turn}_{name}": value for name, value in {"loss": loss, **terms}.items()}
     return GanState(generator, discriminators, g_adam, d_adam), metrics
 
 
