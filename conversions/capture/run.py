@@ -18,8 +18,7 @@ from .prompt import capture_prompt
 from .report import SPEECH_IDS, Segment, token_lines
 from .stage import run_stage
 from .streaming import cap_silence, capture_stream
-from .training.flow import capture_flow_training
-from .training.llm import capture_llm_training
+from .training.batches import capture_training
 from .vocoder import capture_vocoder
 from .writing import Writer
 
@@ -34,7 +33,7 @@ def capture(options: Options, folders: Folders) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     writer, device, stages = Writer(options.out, commit_of(folders.reference)), options.device, options.stages
     if options.training:
-        _capture_training(options, writer)
+        capture_training(options, writer)
         return
     inputs = run_stage("prompt", lambda _: capture_prompt(options, writer), "cpu")
     if not inputs.segments:
@@ -53,14 +52,6 @@ def capture(options: Options, folders: Folders) -> None:
         run_stage("stream", lambda device: capture_stream(options, inputs, tokens, writer, device), device)
     if "noise" in stages:
         run_stage("noise", lambda _: capture_noise(options, tokens, writer), "cpu")
-
-
-def _capture_training(options: Options, writer: Writer) -> None:
-    """Whatever --dtype and --float64 say, in float32 and float64."""
-    if "llm" in options.stages:
-        run_stage("llm", lambda device: capture_llm_training(options, writer, device), options.device)
-    if "flow" in options.stages:
-        run_stage("flow", lambda device: capture_flow_training(options, writer, device), options.device)
 
 
 def _report(inputs: Inputs, segments: list[Segment], writer: Writer) -> None:

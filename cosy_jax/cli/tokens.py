@@ -91,8 +91,6 @@ def _load(args: argparse.Namespace, llm: str) -> "Synthesizer":
     from cosy_jax.nn.precision import get_precision
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
-    synthesizer = Synthesizer(
-        args.weights, args.llm or llm, get_precision(args.dtype), voices=args.voices, adapter=args.adapter
-    )
+    synthesizer = Synthesizer(args.weights, args.llm or llm, get_precision(args.dtype), voices=args.voices)
     say_model(synthesizer)
     return synthesizer

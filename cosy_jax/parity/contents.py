@@ -25,6 +25,16 @@ _HIFT: Tensors = {
     "source_f64": "float 1 1 *",
     "audio": "float 1 *",
 }
+# A row a parameter: p of the generator, q of the discriminators.
+_TRAINING_VOCODER: Tensors = {
+    "speech": "float b s",
+    "mel": "float b t M",
+    "f0": "float b t",
+    "[dg]_noise": "float b s H",
+    **{f"{turn}_{kind}s": f"float {rows} 16" for turn, rows in ("gp", "dq") for kind in ("gradient", "update")},
+    **{f"{turn}_{kind}_norms": f"float {rows}" for turn, rows in ("gp", "dq") for kind in ("gradient", "update")},
+    **dict.fromkeys(("[dg]_loss", "[dg]_tpr", "d_disc", "g_gen", "g_fm", "g_mel", "g_f0"), "float 1"),
+}
 _LLM: Tensors = {
     "prompt_text": "text *",
     "tts_text": "text *",
@@ -74,6 +84,7 @@ TENSORS: dict[str, Tensors] = {
     },
     "hift_offline.safetensors": _HIFT,
     "hift_chunk.safetensors": _HIFT,
+    "training_vocoder.safetensors": _TRAINING_VOCODER,
     "streaming.safetensors": _PROMPT | {"speech_token": "speech 1 n", "chunk_[0-9]*": "float 1 *"},
     "noise.safetensors": {
         "flow_noise": "float 1 M *",

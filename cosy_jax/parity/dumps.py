@@ -195,6 +195,7 @@ def _check_lengths(dump: Dump, config: ModelConfig) -> None:
     rules = (
         ("step_x", "step_t", lambda steps, times: len(steps) <= len(times)),
         ("fallback", "noise_full", lambda fell_back, noise: int(fell_back.sum()) <= len(noise)),
+        ("speech", "mel", lambda speech, mel: speech.shape[1] == config.prompt_mel.hop * max(mel.shape[1], 2)),
         ("batch_mel", "batch_mel_len", lambda mel, lengths: lengths.min() >= 1 and lengths.max() <= mel.shape[2]),
     )
     for first, second, holds in rules:

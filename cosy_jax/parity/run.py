@@ -14,6 +14,7 @@ from cosy_jax.parity.checks.prompt import check_features, check_speaker, check_s
 from cosy_jax.parity.checks.streaming import check_streaming
 from cosy_jax.parity.checks.text import check_text_frontend
 from cosy_jax.parity.checks.training import check_flow_training, check_llm_training
+from cosy_jax.parity.checks.training_vocoder import check_training_vocoder
 from cosy_jax.parity.checks.vocoder import (
     check_end_to_end,
     check_noise,
@@ -46,6 +47,7 @@ CHECKS: dict[str, CheckFunction] = {
     "end_to_end.safetensors": check_end_to_end,
     "training_llm_*.safetensors": check_llm_training,
     "training_flow_*.safetensors": check_flow_training,
+    "training_vocoder.safetensors": check_training_vocoder,
 }
 # Padding has no file of its own: its inputs are in this one.
 PADDING_INPUTS = "flow_offline.safetensors"

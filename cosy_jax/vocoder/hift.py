@@ -5,12 +5,15 @@ conv_pre, which sees `lookahead` mel frames to the right. Always float32: in hal
 overflows.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from cosy_jax.config import VocoderConfig
 from cosy_jax.nn.layers import Conv1d, length_mask
+from cosy_jax.nn.precision import FLOAT32, FLOAT64, Precision
 from cosy_jax.vocoder.snake import Snake
 from cosy_jax.vocoder.source import F0Predictor, Source, SourcePast, harmonic_cycles
 from cosy_jax.vocoder.stft import istft, stft
@@ -23,41 +26,47 @@ class ResBlock(nn.Module):
 
     kernel_size: int
     dilations: tuple[int, ...]
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        channels = x.shape[-1]
+        conv = functools.partial(Conv1d, x.shape[-1], self.kernel_size, precision=self.precision)
         for index, dilation in enumerate(self.dilations):
             h = Snake(name=f"snake1_{index}")(x)
-            h = Conv1d(channels, self.kernel_size, dilation=dilation, name=f"conv1_{index}")(h)
+            h = conv(dilation=dilation, name=f"conv1_{index}")(h)
             h = Snake(name=f"snake2_{index}")(h)
-            x = x + Conv1d(channels, self.kernel_size, name=f"conv2_{index}")(h)
+            x = x + conv(name=f"conv2_{index}")(h)
         return x
 
 
 class HiFT(nn.Module):
-    """`excite` takes mel to F0 and sines, in float64; `decode` takes mel and these to audio, in float32."""
+    """`excite` takes mel to F0 and sines, in float64; `decode` takes mel and these to audio, in float32.
+
+    Training takes both in float32, and what judges it in float64.
+    """
 
     config: VocoderConfig
+    precision: Precision = FLOAT32
+    f0_precision: Precision = FLOAT64
 
     def setup(self) -> None:
-        c = self.config
+        c, precision = self.config, self.precision
         stages = range(len(c.upsample_rates))
-        self.f0_predictor = F0Predictor(c)
-        self.source = Source(c)
-        self.conv_pre = Conv1d(c.base_channels, c.lookahead + 1, padding=(0, c.lookahead))
-        self.ups = [Conv1d(self._channels(i), c.upsample_kernels[i]) for i in stages]
+        self.f0_predictor = F0Predictor(c, self.f0_precision)
+        self.source = Source(c, precision)
+        self.conv_pre = Conv1d(c.base_channels, c.lookahead + 1, padding=(0, c.lookahead), precision=precision)
+        self.ups = [Conv1d(self._channels(i), c.upsample_kernels[i], precision=precision) for i in stages]
         self.source_downs = [self._source_down(i) for i in stages]
         self.source_resblocks = [
-            ResBlock(kernel, dilations)
+            ResBlock(kernel, dilations, precision)
             for kernel, dilations in zip(c.source_resblock_kernels, c.source_resblock_dilations, strict=True)
         ]
         self.resblocks = [
-            ResBlock(kernel, dilations)
+            ResBlock(kernel, dilations, precision)
             for _ in stages
             for kernel, dilations in zip(c.resblock_kernels, c.resblock_dilations, strict=True)
         ]
-        self.conv_post = Conv1d(c.n_fft + 2, 7)
+        self.conv_post = Conv1d(c.n_fft + 2, 7, precision=precision)
 
     def _channels(self, stage: int) -> int:
         return self.config.base_channels // 2 ** (stage + 1)
@@ -68,8 +77,9 @@ class HiFT(nn.Module):
         for rate in self.config.upsample_rates[stage + 1 :]:
             stride *= rate
         if stride == 1:
-            return Conv1d(self._channels(stage), 1)
-        return Conv1d(self._channels(stage), 2 * stride, stride=stride, padding=(stride - 1, 0))
+            return Conv1d(self._channels(stage), 1, precision=self.precision)
+        padding = (stride - 1, 0)
+        return Conv1d(self._channels(stage), 2 * stride, stride=stride, padding=padding, precision=self.precision)
 
     def excite(self, mel: jax.Array, past: SourcePast | None = None) -> tuple[jax.Array, jax.Array]:
         """Mel float64 (B, T, M) -> F0 in Hz (B, T) and the harmonics' phases in cycles (B, T, H), both float64."""
@@ -88,7 +98,7 @@ class HiFT(nn.Module):
         `source_frames` (B,) >= frames -> audio (B, S)."""
         c = self.config
         stft_per_frame = c.samples_per_frame // c.hop
-        spectrum = stft(source, source_frames * c.samples_per_frame, c.n_fft, c.hop)
+        spectrum = stft(source, source_frames * c.samples_per_frame, c.n_fft, c.hop, self.precision)
         x = self.conv_pre(mel)
         kernels = len(c.resblock_kernels)
         for stage, rate in enumerate(c.upsample_rates):
@@ -104,7 +114,7 @@ class HiFT(nn.Module):
         magnitude = jnp.minimum(jnp.exp(x[..., :bins]), _MAX_MAGNITUDE)
         phase = jnp.sin(x[..., bins:])
         spectrum = jnp.concatenate([magnitude * jnp.cos(phase), magnitude * jnp.sin(phase)], axis=-1)
-        audio = istft(spectrum, frames * stft_per_frame + 1, c.n_fft, c.hop)
+        audio = istft(spectrum, frames * stft_per_frame + 1, c.n_fft, c.hop, self.precision)
         return jnp.clip(audio, -c.audio_limit, c.audio_limit)
 
     def __call__(self, mel: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from cosy_jax.config import VocoderConfig
 from cosy_jax.nn.layers import Linear
-from cosy_jax.nn.precision import FLOAT64, Precision
+from cosy_jax.nn.precision import FLOAT32, FLOAT64, Precision
 
 _LAYERS = 5
 
@@ -83,15 +83,17 @@ class Source(nn.Module):
     """Merges sines and noise of all harmonics into one excitation signal."""
 
     config: VocoderConfig
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, f0: jax.Array, sines: jax.Array, noise: jax.Array) -> jax.Array:
-        """F0 (B, T), sines (B, T, H), noise uniform in [0, 1) (S, H), S = T * samples_per_frame -> source (B, S).
+        """F0 (B, T), sines (B, T, H), noise (S, H) or (B, S, H), S = T * samples_per_frame -> source (B, S).
 
-        The merge is linear, so it is taken of the sines at frame rate and of the noise once for all rows.
+        The noise is uniform in [0, 1), or normal in training. The merge is linear, so it is taken of the sines at
+        frame rate and of the noise once for all rows.
         """
         c = self.config
-        merge = Linear(1, name="linear")
+        merge = Linear(1, precision=self.precision, name="linear")
         voiced = (f0 > c.voiced_threshold)[..., None]
         sine_part = merge(jnp.where(voiced, c.sine_amplitude * sines, 0.0))[..., 0]
         bias = merge(jnp.zeros(c.harmonics))[0]

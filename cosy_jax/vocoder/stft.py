@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from cosy_jax.nn.layers import length_mask
-from cosy_jax.nn.precision import FLOAT32
+from cosy_jax.nn.precision import FLOAT32, Precision
 
 
 def _window(n_fft: int) -> np.ndarray:
@@ -33,7 +33,7 @@ def _synthesis_matrix(n_fft: int) -> np.ndarray:
     return np.concatenate([real, imaginary]) * _window(n_fft)
 
 
-def stft(x: jax.Array, lengths: jax.Array, n_fft: int, hop: int) -> jax.Array:
+def stft(x: jax.Array, lengths: jax.Array, n_fft: int, hop: int, precision: Precision = FLOAT32) -> jax.Array:
     """x (B, S), reflected at 0 and at each row's own length (B,) -> (B, S / hop + 1, 2 K), real then imaginary.
 
     Only the first lengths / hop + 1 frames of a row mean anything.
@@ -44,23 +44,23 @@ def stft(x: jax.Array, lengths: jax.Array, n_fft: int, hop: int) -> jax.Array:
     x = jnp.pad(x, ((0, 0), (0, half)))
     x = jax.vmap(lambda row, end, at: lax.dynamic_update_slice(row, end, (at,)))(x, tail, lengths)
     x = jnp.concatenate([x[:, half:0:-1], x], axis=1)
-    kernel = jnp.asarray(_analysis_matrix(n_fft)[:, None], jnp.float32)
+    kernel = jnp.asarray(_analysis_matrix(n_fft)[:, None], precision.compute)
     return lax.conv_general_dilated(
         x[..., None],
         kernel,
         window_strides=(hop,),
         padding="VALID",
         dimension_numbers=("NWC", "WIO", "NWC"),
-        precision=FLOAT32.lax_precision,
+        precision=precision.lax_precision,
     )
 
 
-def istft(spectrum: jax.Array, frames: jax.Array, n_fft: int, hop: int) -> jax.Array:
+def istft(spectrum: jax.Array, frames: jax.Array, n_fft: int, hop: int, precision: Precision = FLOAT32) -> jax.Array:
     """Spectrum (B, F, 2 K) of which each row's first `frames` (B,) count -> (B, (F - 1) * hop)."""
     mask = length_mask(frames, spectrum.shape[1])[..., None]
-    matrix = jnp.asarray(_synthesis_matrix(n_fft), jnp.float32)
-    pieces = jnp.where(mask, FLOAT32.einsum("bfk,kn->bfn", spectrum, matrix), 0.0)
-    envelope = jnp.where(mask, jnp.asarray(_window(n_fft) ** 2, jnp.float32), 0.0)
+    matrix = jnp.asarray(_synthesis_matrix(n_fft), precision.compute)
+    pieces = jnp.where(mask, precision.einsum("bfk,kn->bfn", spectrum, matrix), 0.0)
+    envelope = jnp.where(mask, jnp.asarray(_window(n_fft) ** 2, precision.compute), 0.0)
     signal, weight = _overlap_add(pieces, hop), _overlap_add(envelope, hop)
     half = n_fft // 2
     return (signal / jnp.where(weight > 1e-11, weight, 1.0))[:, half:-half]

@@ -96,6 +96,7 @@ def test_another_shape_or_type_is_named(synthesizer, tmp_path, name, case):
         ("llm.safetensors", "sampled_tokens", -1, "ids in 'sampled_tokens' that this model does not know"),
         ("flow_offline.safetensors", "token", 6561, "ids in 'token' that this model does not know"),
         ("flow_offline.safetensors", "prompt_feat", np.nan, "NaN or infinite values in 'prompt_feat'"),
+        ("training_vocoder.safetensors", "d_gradients", np.nan, "NaN or infinite values in 'd_gradients'"),
         ("hift_offline.safetensors", "mel", np.inf, "NaN or infinite values in 'mel'"),
         ("llm.safetensors", "fallback", True, "'fallback' and 'noise_full' that do not fit each other"),
     ],
@@ -203,3 +204,17 @@ def test_the_commands_exit_with_2(tmp_path, capsys, command, spoil):
 def test_json_of_the_repository_is_read_as_it_is():
     path = DUMPS / "tokenizer.json"
     assert read_cases(path) == json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_speech_and_mel_of_other_lengths(synthesizer, tmp_path):
+    def change(tensors):
+        for name in ("speech", "d_noise", "g_noise"):
+            tensors[name] = tensors[name][:, :-1]
+
+    folder = changed(tmp_path, "training_vocoder.safetensors", change)
+    assert "'speech' and 'mel' that do not fit each other" in failure(synthesizer, folder)
+
+
+def test_discriminators_of_unknown_width(synthesizer, tmp_path):
+    folder = changed(tmp_path, "training_vocoder.safetensors", lambda tensors: None, period_channels="2 x")
+    assert "does not say how wide its discriminators are" in failure(synthesizer, folder)

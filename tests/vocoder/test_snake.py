@@ -25,6 +25,16 @@ def test_float64_is_exact():
         np.testing.assert_allclose(sine_squared(x), np.sin(np.asarray(x)) ** 2, atol=1e-15)
 
 
+@pytest.mark.parametrize("largest", [1.0, 30.0, 1e3])
+def test_gradient_is_the_sine_of_twice_the_angle(largest):
+    x = np.random.default_rng(0).uniform(-largest, largest, 20_000).astype(np.float32)
+    slope = np.asarray(jax.jit(jax.vmap(jax.grad(sine_squared)))(x))
+    assert np.max(np.abs(slope - np.sin(2 * x.astype(np.float64)))) < 3e-7
+    with jax.enable_x64(True):
+        exact = jax.vmap(jax.grad(sine_squared))(jnp.asarray(x, jnp.float64))
+        np.testing.assert_allclose(exact, np.sin(2 * x.astype(np.float64)), atol=1e-12)
+
+
 def test_snake_divides_by_alpha():
     x, alpha = jnp.asarray([[0.5, -2.0]]), jnp.asarray([1.0, 3.0])
     ours = Snake().apply({"params": {"alpha": alpha}}, x)
