@@ -45,15 +45,18 @@ class TrainSettings:
     dpo: bool = False  # of the language model: learn the preferred speech against the rejected
     beta: float = 0.01  # of DPO
     dropout: float = 0.1  # of the flow
+    discriminator_learning_rate: float = 2e-4  # of the vocoder's training
+    discriminator_width: float = 1.0  # of the reference's channels
+    alone: int = 0  # steps that the vocoder learns mel and F0 before there are discriminators
     ctc: bool = False  # of the speech tokenizer: labels are a sequence, not one a token
 
     def __post_init__(self) -> None:
         """CosyError, with the field's name, for what no run can have."""
         positive = ("steps", "batch_seconds", "accumulate", "learning_rate", "clip", "log_every", "save_every",
-                    "evaluate_every", "keep")  # fmt: skip
+                    "evaluate_every", "keep", "discriminator_learning_rate", "discriminator_width")  # fmt: skip
         for name in positive:
             self._require(name, getattr(self, name) > 0, "more than 0")
-        for name in ("warmup", "weight_decay", "lora_rank", "lora_alpha", "held_out", "sample_every", "seed"):
+        for name in ("warmup", "weight_decay", "lora_rank", "lora_alpha", "alone", "held_out", "sample_every", "seed"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
         for name in ("beta1", "beta2", "ema", "dropout"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 up to, not including, 1")

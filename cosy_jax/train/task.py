@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import jax
 import numpy as np
 
 from cosy_jax.dataset.read import Dataset, Utterance
-from cosy_jax.train.parametrisation import Tree
-from cosy_jax.train.totals import Totals
 
 
 class Task(Protocol):
-    """From utterances to a loss."""
+    """From utterances to batches."""
 
     @property
     def unit(self) -> str:
@@ -31,6 +28,3 @@ class Task(Protocol):
 
     def batch(self, utterances: Sequence[Utterance | None], size: int, random: np.random.Generator) -> Any:
         """A pytree of numpy arrays whose first axis is the utterances', None for an empty row; `size` is a bucket."""
-
-    def loss(self, params: Tree, batch: Any, key: jax.Array) -> Totals:
-        """Traced: what is drawn on the device comes from `key`."""

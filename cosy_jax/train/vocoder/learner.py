@@ -1,0 +1,128 @@
+"""A step of the vocoder's training as the loop of a run takes it."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from cosy_jax.errors import CosyError
+from cosy_jax.nn.precision import Precision
+from cosy_jax.train.learner import State
+from cosy_jax.train.parametrisation import Tree
+from cosy_jax.train.totals import Totals
+from cosy_jax.train.vocoder.config import GanConfig
+from cosy_jax.train.vocoder.generator import generate
+from cosy_jax.train.vocoder.losses import Batch
+from cosy_jax.train.vocoder.spectra import log_mel
+from cosy_jax.train.vocoder.steps import d_gradients, draws, g_gradients, optimiser, update
+from cosy_jax.train.vocoder.weight_norm import fold
+
+
+class GanLearner:
+    """The discriminators' step, then the generator's, on the same batch. For the first `alone` steps the generator
+    learns mel and F0 alone: discriminators have nothing to say about noise, and cost most of a step."""
+
+    def __init__(self, config: GanConfig, precision: Precision, ema: float, alone: int) -> None:
+        self._config, self._precision, self._ema, self._alone = config, precision, ema, alone
+
+    def init(self, learnt: Tree) -> State:
+        """Before the first step."""
+        own = jax.tree.map(jnp.copy, learnt)
+        moments = {
+            "generator": optimiser(self._config.generator_adam).init(own["generator"]),
+            "discriminators": optimiser(self._config.discriminator_adam).init(own["discriminators"]),
+        }
+        average = jax.tree.map(jnp.copy, learnt) if self._ema else None
+        step, skipped, in_a_row = (jnp.zeros((), jnp.int32) for _ in range(3))
+        return State(step, own, moments, average, skipped, in_a_row)
+
+    def step(
+        self, state: State, frozen: Tree, batches: Sequence[Batch], key: jax.Array
+    ) -> tuple[State, dict[str, jax.Array]]:
+        """After one batch; figures: the losses and their terms, `d_norm` and `g_norm` of the gradients."""
+        if len(batches) != 1:
+            raise CosyError("The vocoder learns from one batch a step: set accumulate=1.", "accumulate")
+        batch = jax.tree.map(jnp.asarray, batches[0])
+        noise = draws(key, batch, self._config)
+        if int(state.step) < self._alone:
+            learnt, moments, figures = self._spectral_step(state, batch, jnp.asarray(noise.generator))
+        else:
+            learnt, moments, figures = self._adversarial_step(state, batch, noise)
+        return _advanced(state, learnt, moments, figures, ema=self._ema), figures
+
+    def evaluate(self, state: State, frozen: Tree, batch: Batch, key: jax.Array) -> Totals:
+        """The mel distance alone: what discriminators think changes with them."""
+        noise = draws(key, batch, self._config).generator
+        _, terms = _spectral_loss(
+            self.current(state)["generator"], batch, noise, config=self._config, precision=self._precision
+        )
+        rows = jnp.asarray(len(batch.speech), jnp.float32)
+        return Totals(rows * terms["g_mel"], rows, {"f0": rows * terms["g_f0"]})
+
+    def current(self, state: State) -> Tree:
+        """What is learnt so far: its moving average where there is one."""
+        return state.learnt if state.average is None else state.average
+
+    def _spectral_step(self, state: State, batch: Batch, noise: jax.Array) -> tuple[Tree, Tree, dict[str, jax.Array]]:
+        gradient, terms = _spectral_gradient(
+            state.learnt["generator"], batch, noise, config=self._config, precision=self._precision
+        )
+        generator, adam, norm = update(
+            state.learnt["generator"], gradient, state.moments["generator"], config=self._config.generator_adam
+        )
+        return {**state.learnt, "generator": generator}, {**state.moments, "generator": adam}, terms | {"g_norm": norm}
+
+    def _adversarial_step(self, state: State, batch: Batch, noise: Any) -> tuple[Tree, Tree, dict[str, jax.Array]]:
+        options: dict[str, Any] = {"config": self._config, "precision": self._precision}
+        generator, discriminators = state.learnt["generator"], state.learnt["discriminators"]
+        d_losses, gradient = d_gradients(discriminators, generator, batch, noise.discriminator, **options)
+        discriminators, d_adam, d_norm = update(
+            discriminators, gradient, state.moments["discriminators"], config=self._config.discriminator_adam
+        )
+        g_losses, gradient = g_gradients(generator, discriminators, batch, noise.generator, **options)
+        generator, g_adam, g_norm = update(
+            generator, gradient, state.moments["generator"], config=self._config.generator_adam
+        )
+        figures = {"d_norm": d_norm, "g_norm": g_norm}
+        for turn, (loss, terms) in (("d", d_losses), ("g", g_losses)):
+            figures |= {f"{turn}_{name}": value for name, value in {"loss": loss, **terms}.items()}
+        learnt = {"generator": generator, "discriminators": discriminators}
+        return learnt, {"generator": g_adam, "discriminators": d_adam}, figures
+
+
+@functools.partial(jax.jit, static_argnames=("ema",))
+def _advanced(state: State, learnt: Tree, moments: Tree, figures: dict[str, jax.Array], *, ema: float) -> State:
+    """The state a step further, as it was but for the counts where a loss or norm is not finite."""
+    good = jnp.all(jnp.stack([jnp.isfinite(value) for value in figures.values()]))
+    average = state.average
+    if average is not None:
+        average = optax.incremental_update(learnt, average, 1 - ema)
+    old, new = (state.learnt, state.moments, state.average), (learnt, moments, average)
+    kept = jax.tree.map(lambda one, other: jnp.where(good, one, other), new, old)
+    bad = 1 - good.astype(jnp.int32)
+    return State(state.step + 1, kept[0], kept[1], kept[2], state.skipped + bad, (state.in_a_row + 1) * bad)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "precision"))
+def _spectral_loss(
+    g_params: Tree, batch: Batch, noise: jax.Array, *, config: GanConfig, precision: Precision
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Mel and F0 losses (`losses.g_loss`) in their weights, and by name."""
+    audio, f0 = generate(fold(g_params), batch.mel, noise, config.vocoder, precision)
+    rate = config.vocoder.sample_rate
+    wanted = log_mel(batch.speech, config.mel, rate, precision)
+    mel = jnp.mean(jnp.abs(log_mel(audio, config.mel, rate, precision) - wanted))
+    distance = jnp.mean(jnp.abs(f0 - batch.f0))
+    return config.losses.mel * mel + config.losses.f0 * distance, {"g_mel": mel, "g_f0": distance}
+
+
+@functools.partial(jax.jit, static_argnames=("config", "precision"))
+def _spectral_gradient(
+    g_params: Tree, batch: Batch, noise: jax.Array, *, config: GanConfig, precision: Precision
+) -> tuple[Tree, dict[str, jax.Array]]:
+    loss = functools.partial(_spectral_loss, config=config, precision=precision)
+    (total, terms), gradient = jax.value_and_grad(loss, has_aux=True)(g_params, batch, noise)
+    return gradient, {"g_loss": total, **terms}
