@@ -10,8 +10,9 @@ from cosy_jax.batch.messages import DecodedPart, FailedPart, Part, Utterance
 from cosy_jax.batch.stats import Stats
 from cosy_jax.errors import CosyError
 from cosy_jax.llm.continuous import Batching, Block, ContinuousDecoder, Decoded, Job
+from cosy_jax.llm.silence import without_long_silence
 from cosy_jax.synthesis.stage import Stage
-from cosy_jax.synthesis.synthesizer import Synthesizer, without_long_silence
+from cosy_jax.synthesis.synthesizer import Synthesizer
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,10 @@ class Parameters:
                 self._loaded[stage] = self._read(stage)
             return self._loaded[stage]
 
+    def replace(self, stage: str, params: dict) -> None:
+        """Take these for the stage's parameters from now on."""
+        self._loaded[stage] = self._devices.params(params)
+
     def release(self, stage: str) -> None:
         """Forget a stage; it is read again when needed."""
         self._loaded.pop(stage, None)

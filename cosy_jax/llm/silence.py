@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
+from cosy_jax.errors import CosyError
+
 # Codes of silence and breath in the FSQ codebook of the S3 tokenizer v3.
 SILENT_IDS = frozenset({1, 2, 28, 29, 55, 248, 494, 2241, 2242, 2322, 2323})
 MAX_SILENT_RUN = 5
@@ -10,6 +14,14 @@ MAX_SILENT_RUN = 5
 def cap_silence(tokens: Iterable[int]) -> list[int]:
     """The ids without those that would be the sixth or later silent one in a row."""
     return cap_run(tokens, 0)[0]
+
+
+def without_long_silence(ids: np.ndarray) -> np.ndarray:
+    """Speech tokens int32 (L,) of the ids that were drawn: silence capped; CosyError where nothing is left."""
+    tokens = cap_silence(ids.tolist())
+    if not tokens:
+        raise CosyError("The model ended before it spoke a single token: try another seed or a longer text.")
+    return np.asarray(tokens, np.int32)
 
 
 def cap_blocks(blocks: Iterable[list[int]]) -> Iterator[list[int]]:

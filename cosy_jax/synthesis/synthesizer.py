@@ -25,7 +25,7 @@ from cosy_jax.llm.context import Context, pad_contexts
 from cosy_jax.llm.decode import generate
 from cosy_jax.llm.policy import DecodePolicy
 from cosy_jax.llm.sampling import RasSampler
-from cosy_jax.llm.silence import cap_silence
+from cosy_jax.llm.silence import without_long_silence
 from cosy_jax.llm.speech_lm import context_row
 from cosy_jax.llm.stream import stream_tokens
 from cosy_jax.nn import buckets
@@ -79,12 +79,16 @@ class Synthesizer:
 
     @property
     def voices(self) -> Path:
-        """The folder of saved voices; CosyError where none was given and nobody knows the user's."""
+        """Of saved voices; CosyError where none was given and nobody knows the user's."""
         return self._voices or default_folder()
 
     def params(self, stage: str) -> dict:
         """Parameters of a stage ("llm" is the chosen variant), from memory or disk."""
         return self._params[stage]
+
+    def replace(self, stage: str, params: dict) -> None:
+        """Speak with other parameters of a stage."""
+        self._params.replace(stage, params)
 
     def release(self, *stages: str) -> None:
         """Forget the parameters of these stages; they are read again when needed."""
@@ -290,11 +294,3 @@ class Synthesizer:
         """The frames that a mel is padded to for the vocoder."""
         ratio = self.config.flow.token_mel_ratio
         return ratio * buckets.bucket(-(-frames // ratio), buckets.SPEECH_TOKENS, "The speech")
-
-
-def without_long_silence(ids: np.ndarray) -> np.ndarray:
-    """Speech tokens int32 (L,) of the ids that were drawn: silence capped; CosyError where nothing is left."""
-    tokens = cap_silence(ids.tolist())
-    if not tokens:
-        raise CosyError("The model ended before it spoke a single token: try another seed or a longer text.")
-    return np.asarray(tokens, np.int32)

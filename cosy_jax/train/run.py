@@ -24,6 +24,7 @@ from cosy_jax.train.learner import State
 from cosy_jax.train.parametrisation import LowRank
 from cosy_jax.train.report import Reporter
 from cosy_jax.train.run_folder import RunFolder
+from cosy_jax.train.samples import SPEAKING, Samples
 from cosy_jax.train.settings import TrainSettings
 from cosy_jax.train.stage import Stage, begin
 from cosy_jax.train.totals import Totals
@@ -90,6 +91,7 @@ class _Run:
         self._key = jax.random.key(settings.seed)
         self._reporter = Reporter(folder, stage.task.unit)
         self._last_held_out = math.inf
+        self._samples = self._sampler(dataset, held_out if len(held_out) else trained)
 
     def go(self) -> State:
         """The state after the last step."""
@@ -105,6 +107,8 @@ class _Run:
                     self._evaluate(state, step)
                 if step % settings.save_every == 0 or step == settings.steps:
                     self._checkpoints.save(state, self._last_held_out)
+                if self._samples is not None and step % settings.sample_every == 0:
+                    self._speak(state, step)
         finally:
             batches.close()
             self._reporter.close()
@@ -139,6 +143,20 @@ class _Run:
                 f"The gradients of {in_a_row} steps in a row, up to step {step}, were not finite: lower the learning "
                 "rate, or look for damaged recordings."
             )
+
+    def _sampler(self, dataset: Dataset, indices: np.ndarray) -> Samples | None:
+        if not self._settings.sample_every:
+            return None
+        if self._plan.stage not in SPEAKING:
+            raise CosyError("Only llm, flow and vocoder can be heard: set sample_every=0.", "sample_every")
+        text, folder = self._settings.sample_text, self._folder.path / "samples"
+        return Samples(self._plan.weights, dataset, int(indices[0]), text, folder)
+
+    def _speak(self, state: State, step: int) -> None:
+        assert self._samples is not None
+        params = self._stage.parametrisation.merge(self._stage.learner.current(state), self._frozen)
+        if reason := self._samples.speak(step, self._plan.stage, params):
+            self._folder.add({"step": step, "sample": reason})
 
     def _evaluate(self, state: State, step: int) -> None:
         """Over the held-out utterances, always in the same batches with the same draws."""
