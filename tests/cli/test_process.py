@@ -153,7 +153,7 @@ def test_escapes_of_voices_and_errors_are_shown(tmp_path, capsys):
     path = tmp_path / f"{ESCAPE}.wav"
     assert main(arguments(tmp_path / "a.wav", prompt_wav=path)) == 2
     told = capsys.readouterr().err
-    assert r"\x1b]0;owned\x07" in told and "\x1b" not in told
+    assert r"\u001b]0;owned\u0007" in told and "\x1b" not in told
 
 
 def test_escapes_of_a_transcript_are_shown(tmp_path, capsys):
@@ -162,7 +162,7 @@ def test_escapes_of_a_transcript_are_shown(tmp_path, capsys):
     for command in (["list"], ["show", "ann"]):
         assert main(["voice", *command, "--voices", str(tmp_path)]) == 0
     told = capsys.readouterr().out
-    assert told.count(r"Words \x1b]0;owned\x07") == 3 and "\x1b" not in told
+    assert told.count(r"Words \u001b]0;owned\u0007") == 3 and "\x1b" not in told
 
 
 def started(code, *words):
