@@ -181,7 +181,7 @@ def _opened(path: Path) -> Iterator[safe_open]:
     try:
         with safe_open(path, framework="numpy") as file:
             yield file
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: a type that NumPy has not
         raise CosyError(f"{path} is truncated or no voice file: save the voice again.") from error
 
 
