@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from cosy_jax.audio.mpeg4 import decoded, is_mpeg4
 from cosy_jax.errors import CosyError
 
 Waveform = tuple[np.ndarray, int]  # float32 (S,) in [-1, 1], and its rate in Hz
@@ -25,7 +26,7 @@ _SILENT = 1e-6  # of full scale, squared
 
 
 def load_audio(path: str | Path, max_seconds: float | None = MAX_SECONDS) -> Waveform:
-    """Read a recording, its channels averaged: float32 (S,) and the sample rate in Hz.
+    """Read a recording, its channels averaged: float32 (S,) and the sample rate in Hz. MPEG-4 files take ffmpeg.
 
     CosyError if it is missing, unreadable, truncated, empty, below 16 kHz, longer than `max_seconds` (None: no limit),
     holds values that are not finite, or has channels that cancel each other.
@@ -36,16 +37,24 @@ def load_audio(path: str | Path, max_seconds: float | None = MAX_SECONDS) -> Wav
     if not path.is_file():
         raise CosyError(f"No recording at '{path}': give the path of an existing audio file.")
     try:
-        _check_wav(path, name)
-        with soundfile.SoundFile(path) as file:
-            _check_format(file.frames, file.samplerate, name, max_seconds)
-            samples, rate = _read_mono(file, name), file.samplerate
+        if is_mpeg4(path):
+            with decoded(path, name) as wav:
+                samples, rate = _read(wav, name, max_seconds)
+        else:
+            samples, rate = _read(path, name, max_seconds)
     except OSError as error:
         raise CosyError(f"Cannot read '{path}': {error.strerror or error}.") from error
     except (soundfile.SoundFileError, TypeError) as error:  # the latter for names that mean samples without a header
         reason = getattr(error, "error_string", str(error))
         raise CosyError(f"Cannot read '{path}' as audio ({reason}): convert it to WAV, FLAC, OGG or MP3.") from error
     return check_audio(samples, rate, name, max_seconds), rate
+
+
+def _read(path: Path, name: str, max_seconds: float | None) -> Waveform:
+    _check_wav(path, name)
+    with soundfile.SoundFile(path) as file:
+        _check_format(file.frames, file.samplerate, name, max_seconds)
+        return _read_mono(file, name), file.samplerate
 
 
 def _read_mono(file: soundfile.SoundFile, name: str) -> np.ndarray:
