@@ -197,10 +197,10 @@ def test_signal_while_modules_are_imported_waits_for_them(tmp_path):
     (tmp_path / "slow_module.py").write_text(module)
     waiting = f"""
 import time
-from cosy_jax.cli.signals import Interrupted, handled, raise_once
+from cosy_jax.cli.signals import Interrupted, raised_once
 sys.path.insert(0, {str(tmp_path)!r})
 try:
-    with handled(raise_once()):
+    with raised_once():
         import slow_module
         time.sleep(60)
 except Interrupted as error:
@@ -208,6 +208,29 @@ except Interrupted as error:
 """
     done = subprocess.run([sys.executable, "-c", HEEDING + waiting], capture_output=True, cwd=REPOSITORY)
     assert (done.returncode, done.stdout) == (143, b"whole\n")
+
+
+def test_signal_where_nobody_can_be_told_comes_again():
+    """What an exception in a finaliser says is printed and forgotten."""
+    waiting = """
+import os, time
+from cosy_jax.cli.signals import Interrupted, raised_once
+
+class Finalised:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        print("whole")
+
+try:
+    with raised_once():
+        Finalised()
+        time.sleep(60)
+except Interrupted as error:
+    sys.exit(error.status)
+"""
+    done = subprocess.run([sys.executable, "-c", HEEDING + waiting], capture_output=True, cwd=REPOSITORY, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")
 
 
 def test_compiled_and_read_programs_are_counted_apart(tmp_path, capsys):
