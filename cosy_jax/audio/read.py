@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from cosy_jax.audio.mpeg4 import decoded, is_mpeg4
 from cosy_jax.errors import CosyError
 
 Waveform = tuple[np.ndarray, int]  # float32 (S,) in [-1, 1], and its rate in Hz
@@ -27,7 +28,7 @@ _SILENT = 1e-6  # of full scale, squared
 
 
 def load_audio(path: str | Path, max_seconds: float | None = MAX_SECONDS) -> Waveform:
-    """Read a recording, its channels averaged: float32 (S,) and the sample rate in Hz.
+    """Read a recording, its channels averaged: float32 (S,) and the sample rate in Hz. MPEG-4 files take ffmpeg.
 
     CosyError if it is missing, unreadable, truncated, empty, below 16 kHz, longer than `max_seconds` (None: no limit),
     holds values that are not finite, or has channels that cancel each other.
@@ -38,10 +39,10 @@ def load_audio(path: str | Path, max_seconds: float | None = MAX_SECONDS) -> Wav
     if not path.is_file():
         raise CosyError(f"No recording at '{path}': give the path of an existing audio file.")
     try:
-        with path.open("rb") as content:
-            _check_wav(content, path.stat().st_size, name)
-        with soundfile.SoundFile(path) as file:
-            return _read(file, name, max_seconds)
+        if is_mpeg4(path):
+            with decoded(path, name) as wav:
+                return _read_file(wav, name, max_seconds)
+        return _read_file(path, name, max_seconds)
     except OSError as error:
         raise CosyError(f"Cannot read '{path}': {error.strerror or error}.") from error
     except (soundfile.SoundFileError, TypeError) as error:  # the latter for names that mean samples without a header
@@ -66,6 +67,13 @@ def audio_format(content: bytes, name: str = "The recording") -> tuple[int, int]
             return file.frames, file.samplerate
     except soundfile.SoundFileError as error:
         raise _not_audio(name[:1].lower() + name[1:], error) from error
+
+
+def _read_file(path: Path, name: str, max_seconds: float | None) -> Waveform:
+    with path.open("rb") as content:
+        _check_wav(content, path.stat().st_size, name)
+    with soundfile.SoundFile(path) as file:
+        return _read(file, name, max_seconds)
 
 
 def _not_audio(name: str, error: Exception) -> CosyError:

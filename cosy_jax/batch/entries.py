@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from cosy_jax.audio.write import check_suffix
-from cosy_jax.batch.escape import escaped
 from cosy_jax.batch.fields import UNWRITABLE
 from cosy_jax.batch.lines import bounded_lines
 from cosy_jax.batch.manifest import BadLine, Line, leaves_folder
 from cosy_jax.batch.origin import Origin
 from cosy_jax.errors import CosyError
+from cosy_jax.text.escape import escaped
 
 _LONGEST = 2**23  # bytes of an entry: a line of a manifest takes at most an eighth, and escapes six times its bytes
 _MOST = 10**9  # of whatever is counted

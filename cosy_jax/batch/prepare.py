@@ -51,7 +51,7 @@ class VoiceCache:
         found = self._kept[key]
         if isinstance(found, _Unavailable):
             raise CosyError(found.error)
-        return request.in_voice(found if request.voice else replace(found, transcript=request.transcript or ""))
+        return request.in_voice(found if request.voice else replace(found, transcript=request.transcript_at_hand))
 
     def _load(self, request: Request) -> Voice | _Unavailable:
         try:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from cosy_jax.batch.escape import escaped
 from cosy_jax.cli.output import console, progress_bar, say, status
 from cosy_jax.synthesis.stage import Stage
+from cosy_jax.text.escape import escaped
 
 if TYPE_CHECKING:
     from cosy_jax.batch.entries import Outcome

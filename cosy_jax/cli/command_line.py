@@ -24,7 +24,7 @@ from cosy_jax.cli import (
 from cosy_jax.cli.common import EXIT_STATUS
 from cosy_jax.cli.failure import ended
 from cosy_jax.cli.output import console, put, standard_output, status
-from cosy_jax.cli.signals import handled, raise_once
+from cosy_jax.cli.signals import raised_once
 from cosy_jax.cli.weights import find_weights
 from cosy_jax.errors import CosyError
 
@@ -91,7 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run(argv: list[str] | None) -> int:
     """Runs the command; 0 when it succeeded, 1 when a check or a line failed, else as `failure.ended` says."""
     try:
-        with handled(raise_once()):
+        with raised_once():
             _check_streams()
             try:
                 args = build_parser().parse_args(argv)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.output import say, say_warning
 from cosy_jax.cli.texts import text_argument
+from cosy_jax.cli.transcribe import say_transcript, transcript_option
 from cosy_jax.nn import compile_cache
 
 if TYPE_CHECKING:
@@ -139,15 +140,15 @@ def voice_fields(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def speaking_request(args: argparse.Namespace, text: "str | Iterable[str]", speed: float = 1.0) -> "Request":
-    """What the options of `add_voice_choice`, `add_mode_options` and `add_text_options` ask for; CosyError where they
-    do not fit together, before anything is loaded."""
+    """What the options of `add_voice_choice`, `add_mode_options`, `add_transcribe_option` and `add_text_options` ask
+    for; CosyError where they do not fit together, before any weights are loaded."""
     from cosy_jax.synthesis.request import Request
 
     asked = isinstance(text, str) or args.verbatim or args.language
     return Request(
         text,
         **voice_fields(args),
-        transcript=args.prompt_text,
+        transcript=transcript_option(args),
         mode=args.mode,
         instruct=args.instruct,
         seed=args.seed,
@@ -157,10 +158,13 @@ def speaking_request(args: argparse.Namespace, text: "str | Iterable[str]", spee
 
 
 def resolved(synthesizer: "Synthesizer", request: "Request") -> "Request":
-    """The request with its voice at hand; says what is added to its transcript."""
+    """The request with its voice at hand; says what a recogniser heard, and what is added to the transcript."""
+    from cosy_jax.recognise.recogniser import Recogniser
     from cosy_jax.text.check import SYSTEM_PREFIX, with_prefix
 
     found = synthesizer.resolve(request)
+    if isinstance(request.transcript, Recogniser):
+        say_transcript(found.voice_at_hand.transcript)
     if found.way == "zero-shot" and with_prefix(found.voice_at_hand.transcript)[1]:
         say(f"transcript: added in front what the model was trained with, '{SYSTEM_PREFIX}'")
     return found

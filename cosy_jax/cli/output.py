@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from cosy_jax.errors import CosyError
+from cosy_jax.text.escape import escaped
 
 
 class _StandardOutput(Console):
@@ -49,16 +50,12 @@ if not console.is_terminal:
     console = _StandardOutput(highlight=False, width=200)  # a pipe has no width: keep the lines of tables whole
 status = Console(stderr=True, highlight=False)
 
-# What a terminal would obey: control characters but for line ends and tabs, marks that turn the direction of writing,
-# and halves of surrogate pairs, which stand for bytes that are no text.
-_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
 _CACHE_TROUBLE = re.compile("Error (reading|writing) persistent compilation cache")
 
 
 def shown(text: str) -> str:
-    """A text from outside as it can be shown: what a terminal would obey stands as an escape, such as `\\x1b`."""
-    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    """A text from outside, of one line or more, as it can be shown: what a terminal would obey stands as an escape."""
+    return escaped(text, keep="\n\t")
 
 
 def tell(line: str) -> None:

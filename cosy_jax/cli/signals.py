@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, number: int) -> None:
         super().__init__()
+        self.number = number
         self.status = exit_status(number)
 
 
@@ -50,9 +52,10 @@ def exit_at_once(number: int, _: FrameType | None) -> None:
     os._exit(exit_status(number))
 
 
-def raise_once() -> Handler:
-    """A handler that raises `Interrupted`, so that what was begun is cleaned up; after it a second Ctrl-C ends the
-    process at once, and other signals wait for the cleaning up."""
+@contextmanager
+def raised_once() -> Iterator[None]:
+    """Inside the block, the first signal raises `Interrupted`, so that what was begun is cleaned up; after it a second
+    Ctrl-C ends the process at once, and other signals wait for the cleaning up."""
     raised = False
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -62,14 +65,32 @@ def raise_once() -> Handler:
                 exit_at_once(number, frame)
         elif _importing(frame):
             # An exception that comes while a compiled module is loaded can crash it.
-            again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
-            again.daemon = True
-            again.start()
+            _send_again(number)
         else:
             raised = True
             raise Interrupted(number)
 
-    return handle
+    def swallowed(unraisable: "sys.UnraisableHookArgs") -> None:
+        nonlocal raised
+        # Some code has nobody to raise to, such as finalisers and what JAX does when garbage is collected.
+        if isinstance(unraisable.exc_value, Interrupted):
+            raised = False
+            _send_again(unraisable.exc_value.number)
+        else:
+            before(unraisable)
+
+    before, sys.unraisablehook = sys.unraisablehook, swallowed
+    try:
+        with handled(handle):
+            yield
+    finally:
+        sys.unraisablehook = before
+
+
+def _send_again(number: int) -> None:
+    again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 def _importing(frame: FrameType | None) -> bool:

@@ -22,6 +22,7 @@ from cosy_jax.cli.common import (
 from cosy_jax.cli.interactive import ANY_TEXT, converse, find_player
 from cosy_jax.cli.report import produce
 from cosy_jax.cli.texts import STANDARD_INPUT, arriving_lines, read_text, text_argument
+from cosy_jax.cli.transcribe import add_transcribe_option
 from cosy_jax.cli.weights import add_weights_option
 from cosy_jax.errors import CosyError
 
@@ -51,6 +52,7 @@ def add_parser(commands: Any) -> None:
     )
     add_voice_choice(parser)
     add_mode_options(parser)
+    add_transcribe_option(parser)
     parser.add_argument(
         "--out", metavar="FILE", help=f"{AUDIO_FILES}; with --stream, - writes raw PCM to standard output"
     )

@@ -18,6 +18,7 @@ from cosy_jax.cli.common import (
 )
 from cosy_jax.cli.output import progress_bar, put
 from cosy_jax.cli.texts import text_argument
+from cosy_jax.cli.transcribe import add_transcribe_option
 from cosy_jax.cli.weights import add_weights_option
 from cosy_jax.errors import CosyError
 
@@ -44,6 +45,7 @@ def add_parser(commands: Any) -> None:
     )
     add_voice_choice(parser)
     add_mode_options(parser)
+    add_transcribe_option(parser)
     add_text_options(parser)
     parser.add_argument(
         "--llm", choices=("auto", "rl", "base"), help="(default: auto, RL weights if any; base with --dumps)"

@@ -17,6 +17,7 @@ from cosy_jax.cli.common import (
 )
 from cosy_jax.cli.output import console, progress_bar, shown, tell
 from cosy_jax.cli.texts import text_argument
+from cosy_jax.cli.transcribe import add_transcribe_option, transcript_option
 from cosy_jax.cli.weights import add_weights_option
 
 if TYPE_CHECKING:
@@ -45,9 +46,8 @@ def add_parser(commands: Any) -> None:
     add_weights_option(add)
     add.add_argument("--prompt-wav", required=True, metavar="FILE", help="the recording, up to 30 s")
     add_trim_option(add)
-    add.add_argument(
-        "--prompt-text", type=text_argument, default="", help="what is said in it; mode zero-shot needs it"
-    )
+    add.add_argument("--prompt-text", type=text_argument, help="what is said in it; mode zero-shot needs it")
+    add_transcribe_option(add)
     add.add_argument("--force", action="store_true", help="replace the voice of this name")
     add_voices_folder(add)
     add_compile_options(add)
@@ -67,10 +67,11 @@ def run_add(args: argparse.Namespace) -> int:
 
     folder = _folder(args)
     check_new(folder, args.name, args.force)
+    transcript = transcript_option(args) or ""
     synthesizer = Synthesizer(args.weights)
     with progress_bar() as bar:
         bar.add_task("prompt", total=None)
-        voice = synthesizer.voice(args.prompt_wav, args.prompt_text, args.trim)
+        voice = synthesizer.voice(args.prompt_wav, transcript, args.trim)
     save_voice(folder, args.name, voice, synthesizer.config, args.force, Path(args.prompt_wav).name)
     _show(inspect_voice(folder, args.name))
     return 0

@@ -41,7 +41,8 @@ def read_dump(path: Path, config: ModelConfig) -> Dump:
     try:
         with safe_open(path, "numpy") as file:
             dump = Dump(path, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    except (SafetensorError, OSError, TypeError, ValueError, KeyError) as error:
+    # The last two: a type that NumPy has not.
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(path, error) from error
     _check_tensors(dump, config)
     _check_lengths(dump, config)
@@ -117,6 +118,11 @@ def _unreadable(path: Path, error: Exception) -> CosyError:
     return CosyError(f"{path} is truncated or no dump ({_first_line(error)}): {_AGAIN}.")
 
 
+def _quoted(name: str) -> str:
+    """A name that a dump gives, which may be of any length."""
+    return repr(name[:60])
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:100]
 
@@ -134,7 +140,8 @@ def _misfit(value: Any, wanted: Any, where: str) -> str:
     if isinstance(wanted, list):
         parts = [(item, wanted[0], f"an entry of {where}") for item in value]
     elif list(wanted) == [str]:
-        parts = [(item, wanted[str], f"{name!r}") for name, item in value.items()]
+        parts = [(name, str, f"a name in {where}") for name in value]
+        parts += [(item, wanted[str], _quoted(name)) for name, item in value.items()]
     elif missing := sorted(wanted.keys() - value.keys()):
         return f"{where} lacks {missing[0]!r}"
     else:
@@ -152,7 +159,9 @@ def _check_tensors(dump: Dump, config: ModelConfig) -> None:
         shape = [_length(axis, size, known) for axis, size in zip(axes, values.shape, strict=False)]
         if len(axes) != values.ndim or shape != list(values.shape):
             wanted = ", ".join(str(size) for size in shape) if len(axes) == values.ndim else f"{len(axes)} axes"
-            raise CosyError(f"{dump.path} holds {name!r} as {values.shape}, not ({wanted}): {_AGAIN}, for this model.")
+            raise CosyError(
+                f"{dump.path} holds {_quoted(name)} as {values.shape}, not ({wanted}): {_AGAIN}, for this model."
+            )
         _check_values(dump.path, name, values, kind, vocabularies(config))
 
 
@@ -179,11 +188,13 @@ def _length(axis: str, size: int, known: dict[str, int]) -> int:
 def _check_values(path: Path, name: str, values: np.ndarray, kind: str, vocabulary: Mapping[str, int]) -> None:
     wanted = _KINDS.get(kind, "iu")
     if values.dtype.kind not in wanted:
-        raise CosyError(f"{path} holds {name!r} as {values.dtype}: {_AGAIN}.")
+        raise CosyError(f"{path} holds {_quoted(name)} as {values.dtype}: {_AGAIN}.")
     if wanted == "f" and not np.isfinite(values).all():
-        raise CosyError(f"{path} holds NaN or infinite values in {name!r}: {_AGAIN}.")
+        raise CosyError(f"{path} holds NaN or infinite values in {_quoted(name)}: {_AGAIN}.")
     if wanted == "iu" and values.size and not (values.min() >= 0 and values.max() < vocabulary[kind]):
-        raise CosyError(f"{path} holds ids in {name!r} that this model does not know: use dumps of the same model.")
+        raise CosyError(
+            f"{path} holds ids in {_quoted(name)} that this model does not know: use dumps of the same model."
+        )
 
 
 def _check_lengths(dump: Dump, config: ModelConfig) -> None:
@@ -191,7 +202,7 @@ def _check_lengths(dump: Dump, config: ModelConfig) -> None:
     for name, values in dump.items():
         truth, positions = dump.get(f"{name}{_TRUTH}", values), dump.get(f"{name}{_POSITIONS}")
         if truth.shape != values.shape or (positions is not None and len(positions) != values.shape[1]):
-            raise CosyError(f"{dump.path} holds {name!r} in two shapes: {_AGAIN}.")
+            raise CosyError(f"{dump.path} holds {_quoted(name)} in two shapes: {_AGAIN}.")
     rules = (
         ("step_x", "step_t", lambda steps, times: len(steps) <= len(times)),
         ("fallback", "noise_full", lambda fell_back, noise: int(fell_back.sum()) <= len(noise)),

@@ -9,6 +9,7 @@ import numpy as np
 from cosy_jax.audio.read import Waveform
 from cosy_jax.audio.speed import check_speed
 from cosy_jax.errors import CosyError
+from cosy_jax.recognise.recogniser import Recogniser
 from cosy_jax.synthesis.modes import check_mode, check_transcript, default_mode
 from cosy_jax.synthesis.voice import Voice
 from cosy_jax.text.check import check_text
@@ -30,7 +31,7 @@ class Request:
     text: str | Iterable[str]  # the latter arrives while it is spoken: neither normalised nor split
     voice: str | Voice | None = None
     recording: str | Path | Waveform | None = None
-    transcript: str | None = None
+    transcript: str | Recogniser | None = None  # or who finds it out
     trim: bool = False
     mode: str | None = None  # "zero-shot", "cross-lingual", "instruct"; None: instruct with an instruction
     instruct: str | None = None  # how to speak
@@ -48,8 +49,8 @@ class Request:
             raise CosyError("Text that arrives in pieces is neither normalised nor split: leave it out.", "frontend")
         check_voice_choice(self.voice, self.recording, self.transcript, self.trim)
         check_mode(self.way, self.instruct or "")
-        if self.recording is not None:
-            check_transcript(self.way, self.transcript or "")
+        if self.recording is not None and not isinstance(self.transcript, Recogniser):
+            check_transcript(self.way, self.transcript_at_hand)
         elif isinstance(self.voice, Voice):  # what a saved one says is known once it is loaded
             check_transcript(self.way, self.voice.transcript, saved=True)
         if not isinstance(self.seed, int | np.integer):
@@ -78,6 +79,13 @@ class Request:
         return self.voice
 
     @property
+    def transcript_at_hand(self) -> str:
+        """The transcript, "" where there is none; CosyError where a recogniser is to find it out (`resolve`)."""
+        if isinstance(self.transcript, Recogniser):
+            raise CosyError("The transcript is still to be found out: resolve the request first.", "transcript")
+        return self.transcript or ""
+
+    @property
     def normalisation(self) -> FrontendOptions:
         """How a whole text is normalised and split."""
         return self.frontend or DEFAULT
@@ -95,7 +103,7 @@ class Request:
 def check_voice_choice(
     voice: str | Voice | None,
     recording: str | Path | Waveform | None,
-    transcript: str | None = None,
+    transcript: str | Recogniser | None = None,
     trim: bool = False,
 ) -> None:
     """CosyError unless there is one voice, at most one transcript of it, and something to trim."""

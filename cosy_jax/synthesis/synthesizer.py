@@ -33,12 +33,13 @@ from cosy_jax.nn.devices import ONE_DEVICE, Devices
 from cosy_jax.nn.noise import vocoder_noise
 from cosy_jax.nn.precision import FLOAT32, Precision
 from cosy_jax.prompt.encode import Prompt, encode_prompt, speech_tokens
+from cosy_jax.recognise.recogniser import Recogniser
 from cosy_jax.synthesis.modes import lm_context
 from cosy_jax.synthesis.request import Request, StreamOptions, check_voice_choice
 from cosy_jax.synthesis.speech import OnPart, OnStage, Speech, Stopwatch, finite
 from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.streaming import cached_solver, exact_solver, hops, stream_audio
-from cosy_jax.synthesis.voice import Voice, check_transcript_length, check_voice, load_voice_recording
+from cosy_jax.synthesis.voice import Voice, check_transcript_length, check_voice, heard, load_voice_recording
 from cosy_jax.synthesis.voice_conversion import source_pieces
 from cosy_jax.synthesis.voices import default_folder, load_voice
 from cosy_jax.text.check import speakable
@@ -105,13 +106,15 @@ class Synthesizer:
         sampler = RasSampler(self.config.sampling)
         return DecodePolicy(self.config.llm, sampler, self.precision, reference_slips)
 
-    def voice(self, recording: str | Path | Waveform, transcript: str = "", trim: bool = False) -> Voice:
+    def voice(self, recording: str | Path | Waveform, transcript: str | Recogniser = "", trim: bool = False) -> Voice:
         """A recording of 0.5 s to 30 s, or with `trim` the best 10 s of one of any length, as a voice to speak in;
-        modes other than zero-shot need no transcript.
+        modes other than zero-shot need no transcript. A recogniser in its place finds it out.
 
         CosyError and `RecordingWarning` as `load_voice_recording`; the latter also for a transcript of another length.
         """
         recording = load_voice_recording(recording, trim)
+        if isinstance(transcript, Recogniser):
+            transcript = heard(transcript, recording)
         check_transcript_length(transcript, len(recording[0]) / recording[1])
         stages = (self.params("speech_tokenizer"), self.params("speaker_encoder"))
         return Voice(encode_prompt(recording, *stages, self.config), transcript, self.encoders)
@@ -120,7 +123,7 @@ class Synthesizer:
         self,
         voice: str | Voice | None = None,
         recording: str | Path | Waveform | None = None,
-        transcript: str | None = None,
+        transcript: str | Recogniser | None = None,
         trim: bool = False,
     ) -> Voice:
         """The voice of a request: a saved one by its name, one at hand, or a recording's. CosyError where there is

@@ -12,6 +12,7 @@ from cosy_jax.audio.usable import SHORTEST_VOICE, RecordingWarning, faults, load
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.prompt.encode import Prompt
+from cosy_jax.recognise.recogniser import Recogniser
 from cosy_jax.text.check import speaking_seconds
 
 # Of the time that an even pace takes; nobody speaks so, pauses counted.
@@ -45,6 +46,13 @@ def load_voice_recording(recording: str | Path | Waveform, trim: bool = False) -
     for sentence in (*said, *faults(samples, rate)):
         warnings.warn(f"{name} {sentence}.", RecordingWarning, stacklevel=3)
     return samples, rate
+
+
+def heard(recogniser: Recogniser, recording: Waveform) -> str:
+    """What is said in samples float32 (S,) and their rate in Hz; CosyError where no word was recognised."""
+    if words := recogniser.transcribe(*recording).strip():
+        return words
+    raise CosyError("No word was recognised in the recording: give its transcript.", "transcript")
 
 
 def check_transcript_length(transcript: str, seconds: float) -> None:

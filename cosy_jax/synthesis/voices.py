@@ -9,6 +9,7 @@ metadata           format, version, transcript, seconds, source (the recording's
                    those that made it, which older files lack)
 """
 
+import json
 import os
 import re
 import unicodedata
@@ -93,8 +94,17 @@ def save_voice(
         "source": source,
         "encoders": voice.encoders,
     }
-    write_whole(path, safetensors.numpy.save(tensors, metadata))
+    write_whole(path, _in_one_order(safetensors.numpy.save(tensors, metadata)))
     return path
+
+
+def _in_one_order(content: bytes) -> bytes:
+    """A safetensors file whose metadata are in one order, not in the library's, which is another one each time: the
+    same voice is the same file, and nothing that was spoken in it is spoken again."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:start]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[start:]
 
 
 def load_voice(folder: str | Path, name: str) -> Voice:
@@ -181,7 +191,7 @@ def _opened(path: Path) -> Iterator[safe_open]:
     try:
         with safe_open(path, framework="numpy") as file:
             yield file
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: a type that NumPy has not
         raise CosyError(f"{path} is truncated or no voice file: save the voice again.") from error
 
 

@@ -5,7 +5,6 @@ import tracemalloc
 
 import pytest
 
-from cosy_jax.batch.escape import escaped
 from cosy_jax.batch.lines import bounded_lines
 from cosy_jax.batch.manifest import BadLine, Line, Reading, check_shard, count_lines, read_manifest
 from cosy_jax.batch.results import Results
@@ -112,14 +111,6 @@ def test_bounded_lines(tmp_path):
 def test_more_shards_than_anybody_has(shards):
     with pytest.raises(CosyError, match="cannot be split into .* make at most 1000000"):
         check_shard(shards, 0)
-
-
-def test_what_cannot_be_seen_is_escaped():
-    assert (
-        escaped("a\x1b[31m\x9b\x7f\n\u202e\ud800\U000e0001")
-        == "a\\u001b[31m\\u009b\\u007f\\n\\u202e\\ud800\\udb40\\udc01"
-    )
-    assert escaped("caf\u00e9 \u4f60\u597d \U0001f600") == "caf\u00e9 \u4f60\u597d \U0001f600"
 
 
 def test_the_results_file_holds_nothing_that_a_terminal_obeys(tmp_path):

@@ -153,7 +153,7 @@ def test_escapes_of_voices_and_errors_are_shown(tmp_path, capsys):
     path = tmp_path / f"{ESCAPE}.wav"
     assert main(arguments(tmp_path / "a.wav", prompt_wav=path)) == 2
     told = capsys.readouterr().err
-    assert r"\x1b]0;owned\x07" in told and "\x1b" not in told
+    assert r"\u001b]0;owned\u0007" in told and "\x1b" not in told
 
 
 def test_escapes_of_a_transcript_are_shown(tmp_path, capsys):
@@ -162,7 +162,7 @@ def test_escapes_of_a_transcript_are_shown(tmp_path, capsys):
     for command in (["list"], ["show", "ann"]):
         assert main(["voice", *command, "--voices", str(tmp_path)]) == 0
     told = capsys.readouterr().out
-    assert told.count(r"Words \x1b]0;owned\x07") == 3 and "\x1b" not in told
+    assert told.count(r"Words \u001b]0;owned\u0007") == 3 and "\x1b" not in told
 
 
 def started(code, *words):
@@ -197,10 +197,10 @@ def test_signal_while_modules_are_imported_waits_for_them(tmp_path):
     (tmp_path / "slow_module.py").write_text(module)
     waiting = f"""
 import time
-from cosy_jax.cli.signals import Interrupted, handled, raise_once
+from cosy_jax.cli.signals import Interrupted, raised_once
 sys.path.insert(0, {str(tmp_path)!r})
 try:
-    with handled(raise_once()):
+    with raised_once():
         import slow_module
         time.sleep(60)
 except Interrupted as error:
@@ -208,6 +208,29 @@ except Interrupted as error:
 """
     done = subprocess.run([sys.executable, "-c", HEEDING + waiting], capture_output=True, cwd=REPOSITORY)
     assert (done.returncode, done.stdout) == (143, b"whole\n")
+
+
+def test_signal_where_nobody_can_be_told_comes_again():
+    """What an exception in a finaliser says is printed and forgotten."""
+    waiting = """
+import os, time
+from cosy_jax.cli.signals import Interrupted, raised_once
+
+class Finalised:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        print("whole")
+
+try:
+    with raised_once():
+        Finalised()
+        time.sleep(60)
+except Interrupted as error:
+    sys.exit(error.status)
+"""
+    done = subprocess.run([sys.executable, "-c", HEEDING + waiting], capture_output=True, cwd=REPOSITORY, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")
 
 
 def test_compiled_and_read_programs_are_counted_apart(tmp_path, capsys):

@@ -19,6 +19,7 @@ from cosy_jax.parity.locate.diagnosis import diagnose
 from cosy_jax.parity.report.report import read_provenance
 from cosy_jax.parity.run import run_parity
 from tests.conftest import TINY
+from tests.fuzz.harness import framed
 from tests.reference import REPOSITORY
 
 DUMPS, TRACES = (REPOSITORY / "tests" / "data" / name for name in ("dumps", "traces"))
@@ -131,11 +132,19 @@ def test_lengths_beyond_a_batch(synthesizer, tmp_path, length):
         ("text_frontend.json", '{"cases": [{"text": "a", "split": [1], "joined": ""}]}', "an entry of 'split' is no"),
         ("llm_bistream.json", '{"cases": []}', "'cases' is no object"),
         ("llm_bistream.json", '{"cases": {"a": {}}}', "'a' lacks"),
+        ("llm_bistream.json", '{"cases": {"\\ud800": {}}}', "a name in 'cases' is no text"),
+        ("llm_bistream.json", '{"cases": {"' + "a" * 9000 + '": {}}}', f"'{'a' * 60}' lacks"),
     ],
 )
 def test_bad_json(synthesizer, tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     assert message in failure(synthesizer, tmp_path)
+
+
+def test_a_type_that_numpy_has_not(synthesizer, tmp_path):
+    header = {"mel": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}
+    (tmp_path / "hift_offline.safetensors").write_bytes(framed(header, bytes(2)))
+    assert "hift_offline.safetensors is truncated or no dump" in failure(synthesizer, tmp_path)
 
 
 def test_stray_files(synthesizer, tmp_path):

@@ -26,6 +26,7 @@ from cosy_jax.synthesis.voices import (
     remove_voice,
     save_voice,
 )
+from tests.fuzz.harness import framed
 from tests.reference import REPOSITORY
 
 RANDOM = np.random.default_rng(0)
@@ -67,6 +68,12 @@ def test_what_was_saved_comes_back(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.slow
+def test_same_voice_is_the_same_file(tmp_path):
+    path = save_voice(tmp_path, "ann", VOICE, CONFIG)
+    files = {save_voice(tmp_path, "ann", VOICE, CONFIG, overwrite=True).read_bytes() for _ in range(10)}
+    assert files == {path.read_bytes()}
+
+
 def test_saved_voice_speaks_as_the_recording_does(synthesizer, tmp_path):
     voice = synthesizer.voice(REPOSITORY / "tests/data/prompt_1.flac", "Some words.")
     save_voice(tmp_path, "ann", voice, synthesizer.config)
@@ -139,6 +146,18 @@ def test_unknown_voice_lists_the_known(tmp_path):
 def test_truncated_file(tmp_path):
     path = write(tmp_path)
     path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CosyError, match="truncated or no voice file"):
+        load_voice(tmp_path, "ann")
+
+
+def test_a_type_that_numpy_has_not(tmp_path):
+    shapes = {name: list(values.shape) for name, values in TENSORS.items()}
+    header = {name: {"dtype": "F8_E4M3", "shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()}
+    end = 0
+    for entry in header.values():
+        size = np.prod(entry["shape"]).item()
+        entry["data_offsets"], end = [end, end + size], end + size
+    (tmp_path / "ann.safetensors").write_bytes(framed({"__metadata__": METADATA, **header}, bytes(end)))
     with pytest.raises(CosyError, match="truncated or no voice file"):
         load_voice(tmp_path, "ann")
 
