@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from cosy_jax.batch.channel import Channel
@@ -46,15 +46,15 @@ def decode(
 
     for result in decoder.run(_jobs(parts, stop), on_block):
         start = time.perf_counter()
-        decoded.put(_ended(result, start))
+        decoded.put(_ended(result, start, synthesizer.config.llm.silent_ids))
         handing += time.perf_counter() - start
     decoded.close()
 
 
-def _ended(result: Decoded, now: float) -> DecodedPart | FailedPart:
+def _ended(result: Decoded, now: float, silent: Collection[int]) -> DecodedPart | FailedPart:
     seated: _Seated = result.tag
     try:
-        tokens = without_long_silence(result.ids)
+        tokens = without_long_silence(result.ids, silent)
     except CosyError as error:
         return FailedPart(seated.part, str(error))
     return DecodedPart(seated.part, tokens, result.fallbacks, now - seated.started)

@@ -67,7 +67,9 @@ def bistream_tokens(
     """
     # Id by id, as the reference's front end hands them on.
     singly = ([i] for piece in text for i in piece)
-    return cap_blocks(bistream_blocks(BlockDecoder(params, key, policy), singly, context, block))
+    return cap_blocks(
+        bistream_blocks(BlockDecoder(params, key, policy), singly, context, block), policy.config.silent_ids
+    )
 
 
 def bistream_blocks(

@@ -56,7 +56,9 @@ def stream_tokens(
     below 1.
     """
     check_block(first_block, block)
-    return cap_blocks(_blocks(BlockDecoder(params, context.key, policy), context, first_block, block))
+    return cap_blocks(
+        _blocks(BlockDecoder(params, context.key, policy), context, first_block, block), policy.config.silent_ids
+    )
 
 
 class Draw(NamedTuple):

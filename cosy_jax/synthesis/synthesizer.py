@@ -253,7 +253,8 @@ class Synthesizer:
         size, new = context.bucket(), context.new_bucket()
         batch, cache = pad_contexts([context], size, 1), policy.cache(1, size + new)
         state = generate(self.params("llm"), cache, batch, context.key[None], policy=policy, bucket=new)
-        return without_long_silence(np.asarray(state.tokens[0])[: int(state.lengths[0])]), int(state.fallbacks[0])
+        ids = np.asarray(state.tokens[0])[: int(state.lengths[0])]
+        return without_long_silence(ids, self.config.llm.silent_ids), int(state.fallbacks[0])
 
     def mel(self, tokens: np.ndarray, prompt: Prompt) -> np.ndarray:
         """Mel float32 (2 L, 80) of speech tokens int (L,), the prompt's part cut off."""

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from cosy_jax.cli import main
+from cosy_jax.config import LLMConfig
 from cosy_jax.conversions.capture.report import Segment as Captured
 from cosy_jax.conversions.capture.report import token_lines
 from cosy_jax.llm.silence import cap_silence
@@ -127,7 +128,7 @@ def test_text_prints_what_synthesize_draws(synthesizer):
         assert f"bounds {2 * text} to {20 * text}, " in head
         assert head.partition(" at steps")[0].endswith(f"repetition fallbacks {fallbacks}")
         drawn = [int(i) for i in ids.removeprefix(f"segment {number} ids: ").split()]
-        assert cap_silence(drawn) == tokens.tolist() and f"{len(drawn)} speech tokens" in head
+        assert cap_silence(drawn, LLMConfig().silent_ids) == tokens.tolist() and f"{len(drawn)} speech tokens" in head
     assert sum(fallbacks for _, fallbacks in decoded) > 0
 
 

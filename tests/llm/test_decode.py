@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cosy_jax.config import LLMConfig
 from cosy_jax.llm.context import ContextBatch
 from cosy_jax.llm.decode import generate
 from cosy_jax.llm.silence import cap_silence
@@ -15,6 +16,8 @@ from cosy_jax.nn.compile_log import count_compilations
 from cosy_jax.nn.precision import BFLOAT16, FLOAT32, INT8
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from tests.conftest import TINY
+
+SILENT = LLMConfig().silent_ids
 
 
 def run(
@@ -108,5 +111,5 @@ def test_state_is_a_pytree_of_arrays(synthesizer, rows):
 
 
 def test_silence_is_capped_at_five():
-    assert cap_silence([1, 2, 28, 29, 55, 248, 9, 1]) == [1, 2, 28, 29, 55, 9, 1]
-    assert cap_silence([7] * 9) == [7] * 9
+    assert cap_silence([1, 2, 28, 29, 55, 248, 9, 1], SILENT) == [1, 2, 28, 29, 55, 9, 1]
+    assert cap_silence([7] * 9, SILENT) == [7] * 9 and cap_silence([7] * 9, {7}) == [7] * 5

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cosy_jax.config import LLMConfig
 from cosy_jax.errors import CosyError
 from cosy_jax.llm.context import Context, pad_contexts
 from cosy_jax.llm.decode import advance, generate, start
@@ -18,6 +19,8 @@ from cosy_jax.nn import buckets
 from cosy_jax.nn.compile_log import count_compilations
 
 MAX_NEW = 60
+
+SILENT = LLMConfig().silent_ids
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def flat(blocks):
 @pytest.mark.parametrize("seed", [3, 11])
 def test_blocks_join_to_the_whole_run(synthesizer, row, sizes, seed):
     blocks = list(stream(synthesizer, row, seed, first_block=sizes[0], block=sizes[1]))
-    assert flat(blocks) == cap_silence(whole(synthesizer, row, seed))
+    assert flat(blocks) == cap_silence(whole(synthesizer, row, seed), SILENT)
     assert len(blocks[0]) <= sizes[0] and all(0 < len(block) <= sizes[1] for block in blocks[1:])
 
 
@@ -84,7 +87,9 @@ def test_ids_come_before_the_end_and_closing_early_is_clean(synthesizer, row):
     tokens.close()
     assert 0 < len(first) <= 4 and list(tokens) == []
     again = flat(stream(synthesizer, row, first_block=4, block=4))
-    assert again[: len(first)] == first and again == cap_silence(whole(synthesizer, row))
+    assert again[: len(first)] == first and again == cap_silence(
+        whole(synthesizer, row), synthesizer.config.llm.silent_ids
+    )
 
 
 def test_other_lengths_and_block_sizes_compile_nothing(synthesizer, row):
@@ -120,5 +125,5 @@ def test_no_room_for_speech_yields_nothing(synthesizer, row):
 def test_silence_is_capped_across_blocks(size):
     tokens = [1, 2, 28, 29, 55, 248, 9, 1, 1, *[494] * 12, 7, *[2] * 5]
     blocks = [tokens[at : at + size] for at in range(0, len(tokens), size)]
-    capped = list(cap_blocks(blocks))
-    assert flat(capped) == cap_silence(tokens) and all(capped)
+    capped = list(cap_blocks(blocks, SILENT))
+    assert flat(capped) == cap_silence(tokens, SILENT) and all(capped)
