@@ -1,44 +1,28 @@
 """What the next steps need is loaded while this one computes."""
 
-import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
-
-from cosy_jax.batch.channel import Cancelled, Channel
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 
 def prefetch(load: Callable[[T], U], items: Iterable[T], ahead: int = 2) -> Generator[U, None, None]:
-    """`load(item)` of each item in turn, called in a thread that has at most `ahead` results waiting.
+    """`load(item)` of each item in turn, `ahead` of them begun or done before they are asked for, each in a thread.
 
-    Raises what `items` or `load` raise, once the results before that were taken. The thread has ended when the
-    iterator has, or is closed.
+    Raises what `load` raises where its result is due. The threads have ended when the iterator has, or is closed.
     """
-    stopped = threading.Event()
-    channel: Channel[U] = Channel(ahead, stopped)
-    errors: list[BaseException] = []
-
-    def work() -> None:
+    waiting: deque[Future[U]] = deque()
+    with ThreadPoolExecutor(ahead) as pool:
         try:
-            try:
-                for item in items:
-                    channel.put(load(item))
-            except Cancelled:
-                raise
-            except BaseException as error:  # raised where the results are taken
-                errors.append(error)
-            channel.close()
-        except Cancelled:
-            return
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        yield from channel
-        if errors:
-            raise errors[0]
-    finally:
-        stopped.set()
-        thread.join()
+            for item in items:
+                waiting.append(pool.submit(load, item))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

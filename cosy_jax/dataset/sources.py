@@ -122,14 +122,20 @@ def _manifest(path: Path) -> Iterator[Item | LeftOut]:
         yield _item(
             place,
             fields["key"],
-            (path.parent / fields["wav"]).read_bytes,
+            functools.partial(_file, path.parent / fields["wav"]),
             text=fields.get("text", ""),
             speaker=fields["speaker"],
             instruct=fields.get("instruct"),
             wav=str(path.parent / fields["wav"]),
-            read_rejected=(path.parent / rejected).read_bytes if rejected else None,
+            read_rejected=functools.partial(_file, path.parent / rejected) if rejected else None,
             labels=fields.get("labels"),
         )
+
+
+def _file(path: Path) -> bytes:
+    if not path.is_file():  # which a pipe or a device is not either: they might never end
+        raise CosyError(f"No recording at '{path}': give the path of an existing audio file.")
+    return path.read_bytes()
 
 
 def _check_labels(labels: list) -> None:
@@ -159,7 +165,7 @@ def _kaldi(folder: Path) -> Iterator[Item | LeftOut]:
         yield _item(
             place,
             key,
-            (folder / wav).read_bytes,
+            functools.partial(_file, folder / wav),
             text=" ".join(tables["text"][key].split()),  # as the reference joins the words again
             speaker=tables["utt2spk"][key],
             instruct=tables.get(INSTRUCT, {}).get(key),

@@ -102,7 +102,7 @@ def _write_shard(path: Path, part: list[Item], rows: list[dict[str, Any]], summa
 def _columns(item: Item, row: dict[str, Any], summary: Summary) -> dict[str, Any]:
     try:
         content = item.read()
-    except OSError:
+    except (OSError, CosyError):
         content = b""
     if hashlib.sha256(content).hexdigest() != row["digest"]:
         raise _ChangedError(f"{item.wav} was changed while the data was built: start again, and it is encoded anew.")

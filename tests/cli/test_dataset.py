@@ -19,7 +19,7 @@ def test_built_and_shown(recorded, tmp_path, capsys):  # noqa: F811
     assert build(source, tmp_path / "out", "--shard-size", 2) == 0
     printed = capsys.readouterr()
     assert "5 utterances, 0.00 h (0:00:10)" in printed.out
-    assert "1 because its recording cannot be read" in printed.out and "absent: Cannot read" in printed.out
+    assert "1 because its recording cannot be read" in printed.out and "absent: No recording at" in printed.out
     assert "warning: 1 speakers have one utterance" in printed.err
     assert build(source, tmp_path / "out", "--shard-size", 2, "--json") == 0
     report = json.loads(capsys.readouterr().out)

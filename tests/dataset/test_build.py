@@ -209,6 +209,7 @@ def test_nothing_is_dropped_silently(build, tmp_path):
         line("noise"),
         line("cut"),
         line("absent"),
+        line("device", "/dev/zero"),
         line("good", text="Again."),
         line("empty", "good.wav", text=" "),
         line("dots", "good.wav", text="..."),
@@ -230,6 +231,7 @@ def test_nothing_is_dropped_silently(build, tmp_path):
         "noise": Reason.UNREADABLE,
         "cut": Reason.UNREADABLE,
         "absent": Reason.UNREADABLE,
+        "device": Reason.UNREADABLE,
         "good": Reason.REPEATED,
         "empty": Reason.UNSPEAKABLE,
         "dots": Reason.UNSPEAKABLE,
@@ -247,7 +249,7 @@ def test_nothing_is_dropped_silently(build, tmp_path):
     assert read_report(tmp_path / "out") == report
     assert report.single_speakers == report.speakers == 1
     written = json.loads((tmp_path / "out/report.json").read_text())
-    assert written["left_out"]["its recording cannot be read"] == 3
+    assert written["left_out"]["its recording cannot be read"] == 4
 
 
 def test_nothing_usable_is_an_error_and_reported(build, tmp_path):
