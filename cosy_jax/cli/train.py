@@ -29,11 +29,14 @@ def add_parser(commands: Any) -> None:
         "--from-scratch", action="store_true", help="begin with random values of the sizes in --weights"
     )
     parser.add_argument("--model-parallel", type=int, default=1, metavar="N", help="devices to a copy of the weights")
+    parser.add_argument(
+        "--distributed", action="store_true", help="join the processes of several hosts (jax.distributed.initialize)"
+    )
     add_compile_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from cosy_jax.nn.devices import local_devices
+    from cosy_jax.nn.devices import all_devices
     from cosy_jax.train.run import Plan, train
     from cosy_jax.train.settings import TrainSettings, load_settings, parse_setting
 
@@ -42,7 +45,11 @@ def run(args: argparse.Namespace) -> int:
         changes["lora_rank"] = args.lora_rank
     settings = load_settings(args.config, changes, TrainSettings())
     start_jax(args)
-    devices = local_devices(args.model_parallel)
+    if args.distributed:
+        import jax
+
+        jax.distributed.initialize()
+    devices = all_devices(args.model_parallel)
     plan = Plan(
         args.stage.replace("-", "_"), Path(args.weights), Path(args.data), Path(args.out), settings, args.from_scratch,
         devices,

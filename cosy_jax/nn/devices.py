@@ -34,9 +34,20 @@ class Devices:
         """The next multiple of `data`: every device computes the same number of rows."""
         return -(-rows // self.data) * self.data
 
+    @property
+    def local_data(self) -> int:
+        """Into how many of these parts the rows of this process are split."""
+        return max(1, self.data // jax.process_count())
+
     def rows(self, tree: Any) -> Any:
-        """A pytree of arrays with the same first axis, a multiple of `data`, split along it."""
-        return tree if self.mesh is None else jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec("data")))
+        """A pytree of arrays with the same first axis, a multiple of `local_data`, split along it; with several
+        processes each gives its own rows."""
+        if self.mesh is None:
+            return tree
+        place = NamedSharding(self.mesh, PartitionSpec("data"))
+        if jax.process_count() > 1:
+            return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(place, np.asarray(leaf)), tree)
+        return jax.device_put(tree, place)
 
     def params(self, tree: Any) -> Any:
         """A stage's parameters, nested dicts of arrays, copied or split over `model`."""
@@ -62,7 +73,15 @@ ONE_DEVICE = Devices()
 def local_devices(model: int = 1) -> Devices:
     """Every device of this process, `model` of them to a copy of the weights; CosyError where that does not divide
     them."""
-    found = jax.local_devices()
+    return _mesh(jax.local_devices(), model)
+
+
+def all_devices(model: int = 1) -> Devices:
+    """As `local_devices`, of all processes that `jax.distributed` has joined."""
+    return _mesh(jax.devices(), model)
+
+
+def _mesh(found: list[jax.Device], model: int) -> Devices:
     if model < 1 or len(found) % model:
         raise CosyError(f"The weights cannot be split over {model} of {len(found)} devices: choose a divisor of them.")
     if len(found) == 1:

@@ -66,7 +66,10 @@ class Feed:
 
     def _load(self, item: tuple[int, int, Batch]) -> tuple[int, Any]:
         epoch, number, batch = item
-        random = np.random.default_rng((self._seed, epoch, number, self._process))
-        found = [None if index < 0 else self._dataset[int(self._indices[index])] for index in batch.indices]
-        found += [None] * (-len(found) % self._devices)
-        return batch.size, self._task.batch(found, batch.size, random)
+        indices = [int(self._indices[index]) if index >= 0 else None for index in batch.indices]
+        indices += [None] * (-len(indices) % self._devices)
+        found = [None if index is None else self._dataset[index] for index in indices]
+        # Of the utterance and not of its row, so that it does not matter how rows are spread over processes.
+        empty = len(self._dataset) * (1 + number)
+        keys = [(self._seed, epoch, empty + row if index is None else index) for row, index in enumerate(indices)]
+        return batch.size, self._task.batch(found, batch.size, keys)

@@ -43,6 +43,8 @@ class Reporter:
 
     def draw(self) -> None:
         """losses.png: every loss over steps, held-out ones dashed; nothing where matplotlib is not installed."""
+        if not self._folder.writes:
+            return
         try:
             figure = figure_type()(figsize=(9, 5), layout="constrained")
         except CosyError:
@@ -65,7 +67,9 @@ class Reporter:
 
 
 def _board(folder: RunFolder) -> Any:
-    """TensorBoard's writer; None where tensorboardX is not installed."""
+    """TensorBoard's writer; None where tensorboardX is not installed, and in all processes but the first."""
+    if not folder.writes:
+        return None
     try:
         from tensorboardX import SummaryWriter
     except ImportError:

@@ -9,10 +9,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from cosy_jax.checkpoint.adapter import write_adapter
 from cosy_jax.checkpoint.integrity import open_folder
 from cosy_jax.checkpoint.reader import encoders_digest, read_digest
+from cosy_jax.config import ModelConfig
 from cosy_jax.dataset.batches import split
 from cosy_jax.dataset.read import Dataset, open_dataset
 from cosy_jax.errors import CosyError
@@ -64,14 +66,28 @@ def train(plan: Plan, told: Told = lambda step, figures: None) -> Path:
         checkpoints = Checkpoints(folder.checkpoints, plan.settings.keep)
         try:
             state = _Run(plan, stage, dataset, folder, checkpoints, told).go()
+            if plan.settings.export == "best" and (best := checkpoints.best()) is not None:
+                state = checkpoints.restore(state, best)
         finally:
             checkpoints.close()
-        learnt, out = stage.learner.current(state), folder.path / "export"
-        export_model(plan.weights, out, stage.stage, stage.merged(learnt), config)
-        if isinstance(stage.parametrisation, LowRank):
-            adapter = stage.parametrisation.adapter(plan.stage, jax.device_get(learnt))
-            write_adapter(folder.path / "adapter", adapter, plan.settings.lora_rank, config, str(plan.weights))
-    return out
+        _export(plan, stage, state, folder, config)
+    return folder.path / "export"
+
+
+def _export(plan: Plan, stage: Stage, state: State, folder: RunFolder, config: ModelConfig) -> None:
+    learnt = stage.learner.current(state)
+    merged, learnt = _on_host(stage.merged(learnt)), _on_host(learnt)
+    if not folder.writes:
+        return
+    export_model(plan.weights, folder.path / "export", stage.stage, merged, config)
+    if isinstance(stage.parametrisation, LowRank):
+        adapter = stage.parametrisation.adapter(plan.stage, learnt)
+        write_adapter(folder.path / "adapter", adapter, plan.settings.lora_rank, config, str(plan.weights))
+
+
+def _on_host(tree: Any) -> Any:
+    """Numpy arrays of what may lie on the devices of several processes."""
+    return multihost_utils.process_allgather(tree, tiled=True) if jax.process_count() > 1 else jax.device_get(tree)
 
 
 class _Run:
@@ -84,7 +100,7 @@ class _Run:
         self._plan, self._stage, self._folder, self._checkpoints = plan, stage, folder, checkpoints
         self._devices, self._settings, self._told = plan.devices, settings, told
         trained, held_out = split(dataset, min(settings.held_out, len(dataset) // 2), settings.seed)
-        place = (plan.devices.data, jax.process_index(), jax.process_count())
+        place = (plan.devices.local_data, jax.process_index(), jax.process_count())
         self._feed = Feed(dataset, stage.task, trained, settings.seed, *place)
         self._held_out = Feed(dataset, stage.task, held_out, settings.seed, *place) if len(held_out) else None
         self._frozen = plan.devices.params(stage.frozen)

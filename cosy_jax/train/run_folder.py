@@ -16,19 +16,24 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from cosy_jax.errors import CosyError
 from cosy_jax.files import write_whole
 
 CONFIG, METRICS, LOCK = "config.json", "metrics.jsonl", ".lock"
 # These may differ when a run goes on.
-_FREE = frozenset({"steps", "keep", "log_every", "save_every", "evaluate_every", "sample_every", "sample_text"})
+_FREE = frozenset(
+    {"steps", "export", "keep", "log_every", "save_every", "evaluate_every", "sample_every", "sample_text"}
+)
 
 
 class RunFolder:
-    """A run's files; one process at a time writes them."""
+    """A run's files; one process at a time writes them, of several that train together the first."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.writes = jax.process_index() == 0
 
     @property
     def checkpoints(self) -> Path:
@@ -37,6 +42,9 @@ class RunFolder:
     @contextmanager
     def opened(self, config: dict[str, Any]) -> Iterator[None]:
         """Made, or found as a run of the same `config`, and locked. CosyError where it is something else, or in use."""
+        if not self.writes:
+            yield
+            return
         found = self._config()
         if found is None and self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise CosyError(f"{self.path} is there and is no run of a training: name a new or empty folder.")
@@ -56,11 +64,15 @@ class RunFolder:
 
     def forget_after(self, step: int) -> None:
         """Takes the metrics of later steps away: the run goes on from there."""
+        if not self.writes:
+            return
         kept = [line for line in self.metrics() if line["step"] <= step]
         write_whole(self.path / METRICS, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def add(self, figures: dict[str, Any]) -> None:
         """A line of metrics."""
+        if not self.writes:
+            return
         with open(self.path / METRICS, "a", encoding="utf-8") as file:
             file.write(json.dumps(figures) + "\n")
 

@@ -40,6 +40,7 @@ class TrainSettings:
     save_every: int = 500
     keep: int = 3  # checkpoints, the best not counted
     log_every: int = 10
+    export: str = "last"  # which weights are: those of the last step, or of the "best" held-out loss
     sample_every: int = 0  # 0: no speech is made on the way
     sample_text: str = "Hello! This is how I sound now."
     dpo: bool = False  # of the language model: learn the preferred speech against the rejected
@@ -61,6 +62,7 @@ class TrainSettings:
         for name in ("beta1", "beta2", "ema", "dropout"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 up to, not including, 1")
         self._require("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
+        self._require("export", self.export in ("last", "best"), "last or best")
         self._require("dtype", self.dtype in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
 
     def _require(self, name: str, holds: bool, wanted: str) -> None:

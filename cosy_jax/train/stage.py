@@ -55,8 +55,8 @@ class Stage:
     frozen: Tree
 
     def merged(self, learnt: Tree) -> Tree:
-        """The stage's parameters with what was learnt, on the host."""
-        return jax.device_get(self.parametrisation.merge(learnt, self.frozen))
+        """The stage's parameters with what was learnt."""
+        return self.parametrisation.merge(learnt, self.frozen)
 
 
 def begin(

@@ -7,6 +7,8 @@ import numpy as np
 
 from cosy_jax.dataset.read import Dataset, Utterance
 
+Key = tuple[int, ...]  # whole numbers from 0 on, which decide what is drawn for a row on the host
+
 
 class Task(Protocol):
     """From utterances to batches."""
@@ -26,5 +28,6 @@ class Task(Protocol):
     def lengths(self, dataset: Dataset) -> np.ndarray:
         """Of every utterance, int (len(dataset),); no recording is decoded for it. Beyond the last bucket: left out."""
 
-    def batch(self, utterances: Sequence[Utterance | None], size: int, random: np.random.Generator) -> Any:
-        """A pytree of numpy arrays whose first axis is the utterances', None for an empty row; `size` is a bucket."""
+    def batch(self, utterances: Sequence[Utterance | None], size: int, keys: Sequence[Key]) -> Any:
+        """A pytree of numpy arrays whose first axis is the utterances', None for an empty row; `size` is a bucket.
+        `keys`: one a row."""

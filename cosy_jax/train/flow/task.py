@@ -14,6 +14,7 @@ from cosy_jax.prompt.features import mel_spectrogram
 from cosy_jax.train.flow.loss import FlowBatch, draw_flow, flow_loss
 from cosy_jax.train.parametrisation import Tree
 from cosy_jax.train.settings import TrainSettings
+from cosy_jax.train.task import Key
 from cosy_jax.train.totals import Totals
 
 
@@ -31,7 +32,7 @@ class FlowTask:
     def lengths(self, dataset: Dataset) -> np.ndarray:
         return self._config.flow.token_mel_ratio * dataset.token_counts
 
-    def batch(self, utterances: Sequence[Utterance | None], size: int, random: np.random.Generator) -> Any:
+    def batch(self, utterances: Sequence[Utterance | None], size: int, keys: Sequence[Key]) -> Any:
         flow, rows = self._config.flow, len(utterances)
         batch = FlowBatch(
             np.zeros((rows, size // flow.token_mel_ratio), np.int32),

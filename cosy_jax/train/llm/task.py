@@ -18,6 +18,7 @@ from cosy_jax.train.llm.layout import TrainingRow, stack_rows, takes_turns, trai
 from cosy_jax.train.llm.loss import llm_loss
 from cosy_jax.train.parametrisation import Tree
 from cosy_jax.train.settings import TrainSettings
+from cosy_jax.train.task import Key
 from cosy_jax.train.totals import Totals
 
 
@@ -40,12 +41,12 @@ class LLMTask:
         speech = np.maximum(dataset.token_counts, dataset.rejected_counts if self._settings.dpo else 0)
         return 2 + np.asarray(texts) + speech
 
-    def batch(self, utterances: Sequence[Utterance | None], size: int, random: np.random.Generator) -> Any:
+    def batch(self, utterances: Sequence[Utterance | None], size: int, keys: Sequence[Key]) -> Any:
         chosen, rejected = [], []
-        for utterance in utterances:
-            coin = random.random()
+        for utterance, key in zip(utterances, keys, strict=True):
             if utterance is None:
                 continue
+            coin = np.random.default_rng(key).random()
             chosen.append(self._row(utterance, utterance.speech_tokens, coin))
             if self._settings.dpo:
                 rejected.append(self._row(utterance, self._rejected(utterance), coin))

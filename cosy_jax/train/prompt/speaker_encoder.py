@@ -19,6 +19,7 @@ from cosy_jax.prompt.speaker_encoder import SpeakerEncoder
 from cosy_jax.train.parametrisation import Tree
 from cosy_jax.train.prompt.heads import Directions
 from cosy_jax.train.settings import TrainSettings
+from cosy_jax.train.task import Key
 from cosy_jax.train.totals import Array, Totals
 
 SCALE, MARGIN = 32.0, 0.2
@@ -50,7 +51,7 @@ class SpeakerEncoderTask:
     def lengths(self, dataset: Dataset) -> np.ndarray:
         return np.full(len(dataset), _CROP)
 
-    def batch(self, utterances: Sequence[Utterance | None], size: int, random: np.random.Generator) -> Any:
+    def batch(self, utterances: Sequence[Utterance | None], size: int, keys: Sequence[Key]) -> Any:
         rows, bands = len(utterances), self._config.speaker_encoder.feature_bands
         batch = SpeakerBatch(
             np.zeros((rows, size, bands), np.float32), np.full(rows, _SHORTEST, np.int32), np.full(rows, -1, np.int32)
@@ -59,7 +60,7 @@ class SpeakerEncoderTask:
             if utterance is None:
                 continue
             fbank = kaldi_fbank(utterance.samples(RATE), bands)
-            start = random.integers(max(len(fbank) - size, 0) + 1)
+            start = np.random.default_rng(keys[row]).integers(max(len(fbank) - size, 0) + 1)
             fbank = fbank[start : start + size]
             batch.fbank[row, : len(fbank)], batch.lengths[row] = fbank - fbank.mean(axis=0), len(fbank)
             batch.speakers[row] = self._speakers[utterance.speaker]

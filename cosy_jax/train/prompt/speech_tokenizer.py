@@ -25,6 +25,7 @@ from cosy_jax.prompt.speech_tokenizer import SpeechTokenizer
 from cosy_jax.train.parametrisation import Tree
 from cosy_jax.train.prompt.heads import LabelHead
 from cosy_jax.train.settings import TrainSettings
+from cosy_jax.train.task import Key
 from cosy_jax.train.totals import Array, Totals
 
 _LONGEST = 3000  # frames of 10 ms
@@ -56,7 +57,7 @@ class SpeechTokenizerTask:
     def lengths(self, dataset: Dataset) -> np.ndarray:
         return _FRAMES_A_TOKEN * dataset.token_counts
 
-    def batch(self, utterances: Sequence[Utterance | None], size: int, random: np.random.Generator) -> Any:
+    def batch(self, utterances: Sequence[Utterance | None], size: int, keys: Sequence[Key]) -> Any:
         rows, tokens = len(utterances), -(-size // _FRAMES_A_TOKEN)
         bands = self._config.speech_tokenizer.mel_bands
         mels, lengths = np.zeros((rows, size, bands), np.float32), np.ones(rows, np.int32)

@@ -9,6 +9,7 @@ import numpy as np
 from cosy_jax.dataset.read import Dataset, Utterance
 from cosy_jax.train.parametrisation import Tree
 from cosy_jax.train.settings import TrainSettings
+from cosy_jax.train.task import Key
 from cosy_jax.train.vocoder.config import GanConfig
 from cosy_jax.train.vocoder.losses import Batch
 from cosy_jax.train.vocoder.segments import collate, segment
@@ -29,11 +30,10 @@ class VocoderTask:
     def lengths(self, dataset: Dataset) -> np.ndarray:
         return np.full(len(dataset), self._config.segment_frames)
 
-    def batch(self, utterances: Sequence[Utterance | None], size: int, random: np.random.Generator) -> Batch:
+    def batch(self, utterances: Sequence[Utterance | None], size: int, keys: Sequence[Key]) -> Batch:
         """Where rows are empty, one of the others is taken once more, cut elsewhere."""
         real = [utterance for utterance in utterances if utterance is not None]
         rate = self._config.vocoder.sample_rate
-        keys = random.integers(2**31, size=(len(utterances), 2)).tolist()
         rows = [real[index % len(real)].samples(rate) for index in range(len(utterances))]
         return collate([segment(samples, key, self._config) for samples, key in zip(rows, keys, strict=True)])
 
