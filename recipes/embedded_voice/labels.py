@@ -39,14 +39,23 @@ def parse_segments(printed: str) -> list[Segment]:
 
 
 def token_phonemes(segments: list[Segment], length: int) -> np.ndarray:
-    """Index in PHONEMES int32 (L,) of the phoneme that takes most of each token."""
+    """Index in PHONEMES int32 (L,) of the phoneme that takes most of each token.
+
+    One that takes most of none, as a short `d` on the border of two, gets the token it shares most of where the
+    phoneme that has it keeps another: 2.5 % of all would be lost otherwise.
+    """
     ends = np.asarray([end for _, end in segments])
     starts = np.concatenate([[0.0], ends[:-1]])
     ends[-1] = max(ends[-1], length * TOKEN_SECONDS)
     left = np.arange(length)[:, None] * TOKEN_SECONDS
     shared = np.minimum(ends, left + TOKEN_SECONDS) - np.maximum(starts, left)
     classes = np.asarray([PHONEMES.index(phoneme) for phoneme, _ in segments], np.int32)
-    return classes[shared.argmax(axis=1)]
+    owners = shared.argmax(axis=1)
+    for segment in np.setdiff1d(np.arange(len(segments)), owners):
+        token = shared[:, segment].argmax()
+        if (owners == owners[token]).sum() > 1:
+            owners[token] = segment
+    return classes[owners]
 
 
 def token_pitches(f0: np.ndarray, median: float, length: int) -> np.ndarray:
