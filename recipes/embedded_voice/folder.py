@@ -1,6 +1,6 @@
 """A converted folder of random weights in the embedded voice's sizes, which training from nothing begins with.
 
-    python -m recipes.embedded_voice.folder --tokenizer build/embedded_voice/tokenizer --out build/embedded_voice/start
+python -m recipes.embedded_voice.folder --tokenizer build/embedded_voice/tokenizer --out build/embedded_voice/start
 """
 
 import argparse

@@ -8,9 +8,8 @@ import numpy as np
 from cosy_jax.errors import CosyError
 
 # The phonemes of flite's American English; pau is silence.
-PHONEMES = tuple(
-    "pau aa ae ah ao aw ax ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th uh uw v w y z zh".split()
-)
+_FLITE = "pau aa ae ah ao aw ax ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th uh uw v w y z zh"
+PHONEMES = tuple(_FLITE.split())
 # Semitones from the speaker's median F0 that part the voiced classes 1 to 5; class 0 is unvoiced.
 PITCH_STEPS = (-2.0, -0.7, 0.7, 2.0)
 PITCHES = len(PITCH_STEPS) + 2
@@ -30,7 +29,9 @@ def parse_segments(printed: str) -> list[Segment]:
         try:
             segments.append((phoneme, float(end)))
         except ValueError:
-            raise CosyError(f"flite -psdur printed {entry!r}: use flite 2.2, which prints phonemes and times.") from None
+            raise CosyError(
+                f"flite -psdur printed {entry!r}: use flite 2.2, which prints phonemes and times."
+            ) from None
         if phoneme not in PHONEMES:
             raise CosyError(f"flite speaks the phoneme {phoneme!r}, which is not in labels.PHONEMES: add it there.")
     if len(segments) < 3 or (segments[0][0], segments[-1][0]) != ("pau", "pau"):
@@ -67,7 +68,9 @@ def token_pitches(f0: np.ndarray, median: float, length: int) -> np.ndarray:
     frames[: len(f0)] = f0[: len(frames)]
     tokens = frames.reshape(length, _FRAMES)
     voiced = (tokens > 0).sum(axis=1) >= _FRAMES // 2
-    middle = np.asarray([np.median(row[row > 0]) if heard else median for row, heard in zip(tokens, voiced, strict=True)])
+    middle = np.asarray(
+        [np.median(row[row > 0]) if heard else median for row, heard in zip(tokens, voiced, strict=True)]
+    )
     classes = 1 + np.searchsorted(PITCH_STEPS, 12 * np.log2(middle / median))
     return np.where(voiced, classes, 0).astype(np.int32)
 

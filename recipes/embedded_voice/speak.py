@@ -42,7 +42,7 @@ class Task:
 
 def plan(texts: list[str], phrases: int, seed: int) -> list[Task]:
     """Who says what: the first `phrases` texts by each of the four voices, each other by one speaker."""
-    deck = Deck(list(ROUND), f"{seed} speakers")
+    deck = Deck(ROUND, f"{seed} speakers")
     tasks = []
     for index, text in enumerate(texts):
         speakers = BASE if index < phrases else (deck.deal(),)

@@ -2,23 +2,30 @@
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from cosy_jax.errors import CosyError
 
 FOLDER = Path(__file__).parent
 
+Card = TypeVar("Card")
+
 _SLOT = re.compile(r"\{(a )?([a-z]+)(?:\.(s|past|ing))?\}")
 _ORDINALS = (
-    *("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth".split()),
-    *("fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth twenty-first thirtieth".split()),
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
+    "sixteenth seventeenth eighteenth nineteenth twentieth twenty-first thirtieth"
 )
-_NUMBER_WORDS = (
-    *("two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()),
-    *("seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety".split()),
+_COUNTS = (
+    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+    "nineteen twenty thirty forty fifty sixty seventy eighty ninety"
 )
+_HOURS = "one two three four five six seven eight nine ten eleven twelve"
+_MONTHS = "January February March April May June July August September October November December"
+# Verbs in front of another word: "goes home".
+_VERBS_OF_TWO = "ask breathe fall give go hang leave lie pick point put ring search sit stand wake"
 _VOWEL_SOUND = re.compile(r"[aeiou]|ho(?:nest|nor|ur)|heir|[FHLMNRSX] ")
 _NO_VOWEL_SOUND = re.compile(r"eu|u(?:k|n[iy]|s[aeu])|one\b")
 
@@ -41,13 +48,14 @@ class Word:
         return {"s": _with_s, "past": _past, "ing": _ing}[name](self.base)
 
 
-class Deck:
+class Deck(Generic[Card]):
     """Deals every card once before any comes again, in an order that the seed gives."""
 
-    def __init__(self, cards: list, seed: str) -> None:
-        self._cards, self._random, self._left = cards, random.Random(seed), list(cards[:0])
+    def __init__(self, cards: Sequence[Card], seed: str) -> None:
+        self._cards, self._random = cards, random.Random(seed)
+        self._left: list[Card] = []
 
-    def deal(self) -> object:
+    def deal(self) -> Card:
         """The next card."""
         if not self._left:
             self._left = self._random.sample(self._cards, len(self._cards))
@@ -64,7 +72,7 @@ class Writer:
 
     def sentence(self) -> str:
         """The next sentence, which may have been there before."""
-        template = str(self._templates.deal())
+        template = self._templates.deal()
         taken: set[str] = set()
         filled = _SLOT.sub(lambda slot: self._fill(slot, taken), template)
         return filled[0].upper() + filled[1:]
@@ -82,7 +90,6 @@ class Writer:
             raise CosyError(f"templates.txt asks for {kind!r}, which lexicon.txt does not have: add it there.")
         while True:
             word = self._words[kind].deal()
-            assert isinstance(word, Word)
             if word.base not in taken:
                 taken.add(word.base)
                 return word.form(form)
@@ -123,19 +130,12 @@ def read_lexicon() -> dict[str, list[Word]]:
 
 
 def _with_s(word: str) -> str:
-    first, *rest = word.split(" ") if word.split(" ")[0] in _VERBS_OF_TWO else (word,)
-    if first.endswith(("s", "x", "z", "ch", "sh")):
-        first += "es"
-    elif re.search(r"[^aeiou]y$", first):
+    first, *rest = word.split(" ") if word.split(" ")[0] in _VERBS_OF_TWO.split() else (word,)
+    if re.search(r"[^aeiou]y$", first):
         first = f"{first[:-1]}ies"
-    elif first in ("go", "do"):
-        first += "es"
     else:
-        first += "s"
+        first += "es" if first.endswith(("s", "x", "z", "ch", "sh")) or first == "go" else "s"
     return " ".join([first, *rest])
-
-
-_VERBS_OF_TWO = frozenset("ask breathe fall give go hang leave lie pick point put ring search sit stand wake".split())
 
 
 def _past(word: str) -> str:
@@ -153,8 +153,10 @@ def _ing(word: str) -> str:
 def _number(draw: random.Random) -> str:
     kind = draw.random()
     if kind < 0.35:
-        return draw.choice(_NUMBER_WORDS)
-    return str(draw.randint(2, 99) if kind < 0.75 else draw.randint(100, 999) if kind < 0.93 else draw.randint(1, 9) * 1000)
+        return draw.choice(_COUNTS.split())
+    if kind < 0.75:
+        return str(draw.randint(2, 99))
+    return str(draw.randint(100, 999) if kind < 0.93 else draw.randint(1, 9) * 1000)
 
 
 def _time(draw: random.Random) -> str:
@@ -163,20 +165,14 @@ def _time(draw: random.Random) -> str:
     if kind < 0.25:
         return f"{hour} o'clock"
     if kind < 0.5:
-        return f"{draw.choice(('half', 'a quarter', 'ten', 'twenty'))} past {_HOURS[hour - 1]}"
+        return f"{draw.choice(('half', 'a quarter', 'ten', 'twenty'))} past {_HOURS.split()[hour - 1]}"
     return f"{hour}:{minute:02d}" + draw.choice(("", " AM", " PM"))
 
 
-_HOURS = "one two three four five six seven eight nine ten eleven twelve".split()
-
-
 def _date(draw: random.Random) -> str:
-    month, day = draw.choice(_MONTHS), draw.randint(1, 28)
+    month, day = draw.choice(_MONTHS.split()), draw.randint(1, 28)
     year = f", {draw.randint(1900, 2030)}" if draw.random() < 0.4 else ""
     return f"{month} {day}{year}"
-
-
-_MONTHS = "January February March April May June July August September October November December".split()
 
 
 def _money(draw: random.Random) -> str:
@@ -189,7 +185,7 @@ def _letters(draw: random.Random) -> str:
 
 
 def _digits(draw: random.Random) -> str:
-    return " ".join(draw.choice(("oh", *_HOURS[:9])) for _ in range(draw.randint(4, 7)))
+    return " ".join(draw.choice(("oh", *_HOURS.split()[:9])) for _ in range(draw.randint(4, 7)))
 
 
 _NUMBERS: dict[str, Callable[[random.Random], str]] = {
@@ -201,5 +197,5 @@ _NUMBERS: dict[str, Callable[[random.Random], str]] = {
     "digits": _digits,
     "percent": lambda draw: f"{draw.randint(2, 99)}%",
     "year": lambda draw: str(draw.choice((draw.randint(1700, 1999), draw.randint(2010, 2030)))),
-    "ordinal": lambda draw: draw.choice(_ORDINALS),
+    "ordinal": lambda draw: draw.choice(_ORDINALS.split()),
 }

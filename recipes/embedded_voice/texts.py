@@ -1,6 +1,6 @@
 """What the voices say: thousands of English sentences, written out as the front end writes them.
 
-    python -m recipes.embedded_voice.texts --out build/embedded_voice/texts.txt
+python -m recipes.embedded_voice.texts --out build/embedded_voice/texts.txt
 """
 
 import argparse

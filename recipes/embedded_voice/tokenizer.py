@@ -1,6 +1,6 @@
 """A small byte-level BPE tokenizer of the texts, in the files that a converted folder holds.
 
-    python -m recipes.embedded_voice.tokenizer --texts build/embedded_voice/texts.txt --out build/embedded_voice/tokenizer
+python -m recipes.embedded_voice.tokenizer --texts build/embedded_voice/texts.txt --out build/embedded_voice/tokenizer
 """
 
 import argparse

@@ -10,7 +10,6 @@ import pytest
 import soundfile
 
 from cosy_jax.audio.read import load_audio
-from cosy_jax.dataset.sources import read_source
 from cosy_jax.errors import CosyError
 from recipes.embedded_voice import flite, speak
 from recipes.embedded_voice.labels import PHONEMES, PITCHES
@@ -39,7 +38,9 @@ def test_missing_flite_is_told(monkeypatch):
 def test_manifest_is_what_a_dataset_is_built_from(tmp_path):
     """And a second run speaks nothing again."""
     tasks = speak.plan(["Good morning.", "Is it nine o'clock?"], phrases=1, seed=0)
-    entries = [speak.record(task, tmp_path, ".flac") for task in tasks if (tmp_path / "audio").mkdir(exist_ok=True) is None]
+    entries = [
+        speak.record(task, tmp_path, ".flac") for task in tasks if (tmp_path / "audio").mkdir(exist_ok=True) is None
+    ]
     speak.write_manifest(entries, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
     for line in lines:
