@@ -1,5 +1,7 @@
 """The tokenizer of the texts, and the folder that training begins with."""
 
+from dataclasses import replace
+
 import pytest
 
 from cosy_jax.checkpoint.reader import load_config
@@ -19,6 +21,7 @@ def tokenizer_folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_folder_is_small_and_speaks_the_texts_alphabet(tokenizer_folder, tmp_path):
     sizes = write_start(tmp_path / "start", tokenizer_folder, seed=0)
     assert sum(sizes.values()) < 30e6
@@ -32,7 +35,8 @@ def test_folder_is_small_and_speaks_the_texts_alphabet(tokenizer_folder, tmp_pat
 
 
 def test_a_larger_tokenizer_is_refused(tokenizer_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("recipes.embedded_voice.tokenizer.ENTRIES", 1010)
-    train_tokenizer([Writer(0).sentence() for _ in range(300)] * 2 + ["zebra crossing"], tmp_path / "tokenizer")
+    smaller = replace(CONFIG, llm=replace(CONFIG.llm, text_vocab_size=1279))
+    monkeypatch.setattr("recipes.embedded_voice.folder.CONFIG", smaller)
     with pytest.raises(CosyError, match="fewer entries"):
-        write_start(tmp_path / "start", tmp_path / "tokenizer", seed=0)
+        write_start(tmp_path / "start", tokenizer_folder, seed=0)
+    assert not list(tmp_path.iterdir())
