@@ -29,7 +29,7 @@ def test_folder_is_small_and_speaks_the_texts_alphabet(tokenizer_folder, tmp_pat
     tokenizer = Synthesizer(tmp_path / "start").tokenizer
     text = "What a lovely day, isn't it? Déjà vu!"
     assert tokenizer.decode(tokenizer.encode(text)) == text
-    assert len(tokenizer.encode(text)) < len(text) / 2
+    assert len(tokenizer.encode(text)) < 0.6 * len(text)
     assert tokenizer.largest_id == CONFIG.llm.text_vocab_size - 1
     assert tokenizer.encode(SYSTEM_PREFIX)[-1] == tokenizer.end_of_prompt_id
 
