@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 DEMO_TEXT ?= Hello! This is a first sentence from cosy jax.
 DEMO_PROMPT_TEXT ?= This is what the recording says.
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all lint voice-data clean
 
 # The tiny model in weights/tiny is random: it shows that every stage runs, not how good the voice is.
 demo: $(INSTALLED)
@@ -30,6 +30,10 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What the embedded voice is trained on, into OUT (default: build/embedded_voice); needs Debian's flite.
+voice-data: $(INSTALLED)
+	$(MAKE) --directory recipes/embedded_voice
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.wav

@@ -42,11 +42,18 @@ def write_random(out: str | Path, size: str, seed: int, dtype: str = "float32") 
     The folder appears when all stages are done. Its text vocabulary is the 256 bytes and the special tokens. CosyError
     for a negative seed, and where `out` holds anything else.
     """
+    yield from write_random_model(out, SIZES[size], seed, dtype, write_byte_tokenizer)
+
+
+def write_random_model(
+    out: str | Path, config: ModelConfig, seed: int, dtype: str, write_tokenizer: Callable[[Path], None]
+) -> Iterator[str]:
+    """As `write_random`, for any sizes, and with the tokenizer that `write_tokenizer` puts into a folder."""
     out = Path(out).resolve()
     if seed < 0:
         raise CosyError(f"The seed is {seed}: use zero or a positive whole number.", "seed")
     check_output(out)
-    config, precision = SIZES[size], get_precision(dtype)
+    precision = get_precision(dtype)
     with written_whole(out) as folder:
         for index, stage in enumerate(RANDOM_STAGES):
             random = np.random.default_rng((seed, index))
@@ -57,7 +64,7 @@ def write_random(out: str | Path, size: str, seed: int, dtype: str = "float32") 
                  for name, shape in shapes.items()],
             )  # fmt: skip
             yield stage
-        write_byte_tokenizer(folder / TOKENIZER)
+        write_tokenizer(folder / TOKENIZER)
         write_manifest(folder / "config.json", config, dtype, {}, ("llm",))
 
 

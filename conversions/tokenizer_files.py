@@ -1,6 +1,7 @@
 """The text tokenizer's files: those of a release, checked against each other and the embedding, and one of bytes."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,18 @@ def check_tokenizer(folder: Path, rows: int) -> None:
 
 def write_byte_tokenizer(folder: Path) -> None:
     """Writes the files of a tokenizer whose vocabulary is the 256 bytes and the special tokens."""
-    folder.mkdir(parents=True, exist_ok=True)
     symbols = sorted(ByteLevel.alphabet())
+    write_tokenizer(folder, {symbol: index for index, symbol in enumerate(symbols)}, [])
+
+
+def write_tokenizer(folder: Path, vocabulary: dict[str, int], merges: Sequence[tuple[str, str]]) -> None:
+    """Writes the files of a byte-level BPE tokenizer; the special tokens come behind its vocabulary."""
+    folder.mkdir(parents=True, exist_ok=True)
     specials = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-    added = {str(len(symbols) + i): {"content": token, "special": True} for i, token in enumerate(specials)}
-    vocabulary = {symbol: index for index, symbol in enumerate(symbols)}
+    added = {str(len(vocabulary) + i): {"content": token, "special": True} for i, token in enumerate(specials)}
+    lines = ["#version: 0.2", *map(" ".join, merges)]
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": added}), encoding="utf-8")
 
 

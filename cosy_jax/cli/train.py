@@ -30,7 +30,12 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--model-parallel", type=int, default=1, metavar="N", help="devices to a copy of the weights")
     parser.add_argument(
-        "--distributed", action="store_true", help="join the processes of several hosts (jax.distributed.initialize)"
+        "--distributed",
+        metavar="ADDRESS,N,I",
+        nargs="?",
+        const="",
+        help="join the processes of several hosts: the first one's host:port, how many there are, and which this is, "
+        "from 0; nothing where the cluster tells (TPU pods, Slurm, Open MPI)",
     )
     add_compile_options(parser)
 
@@ -45,10 +50,8 @@ def run(args: argparse.Namespace) -> int:
         changes["lora_rank"] = args.lora_rank
     settings = load_settings(args.config, changes, TrainSettings())
     start_jax(args)
-    if args.distributed:
-        import jax
-
-        jax.distributed.initialize()
+    if args.distributed is not None:
+        _join(args.distributed)
     devices = all_devices(args.model_parallel)
     plan = Plan(
         args.stage.replace("-", "_"), Path(args.weights), Path(args.data), Path(args.out), settings, args.from_scratch,
@@ -65,6 +68,18 @@ def run(args: argparse.Namespace) -> int:
         out = train(plan, told)
     tell(f"{out}: the model with what was learnt; figures in {args.out}/metrics.jsonl, losses.png and tensorboard")
     return 0
+
+
+def _join(place: str) -> None:
+    import jax
+
+    from cosy_jax.errors import CosyError
+
+    address, *numbers = place.split(",")
+    if place and (len(numbers) != 2 or not all(number.isdecimal() for number in numbers)):
+        raise CosyError(f"--distributed {place}: write ADDRESS,N,I, such as 10.0.0.1:1234,2,0, or nothing.")
+    count, index = map(int, numbers) if numbers else (None, None)
+    jax.distributed.initialize(address or None, count, index)
 
 
 def _summary(figures: dict[str, float]) -> str:

@@ -38,9 +38,7 @@ class TextTokenizer:
         folder = Path(folder)
         tokenizer = Tokenizer(_load_bpe(folder))
         tokenizer.normalizer = normalizers.NFC()
-        words = pre_tokenizers.Split(Regex(_WORDS), behavior="isolated")
-        to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, to_bytes])
+        tokenizer.pre_tokenizer = word_bytes()
         tokenizer.decoder = decoders.ByteLevel()
         _add_declared_tokens(tokenizer, folder / "tokenizer_config.json")
         tokenizer.add_special_tokens(_special(EXTRA_TOKENS))
@@ -69,6 +67,13 @@ class TextTokenizer:
         """Id of `<|endofprompt|>` (151646 in the released vocabulary)."""
         (index,) = self.encode(END_OF_PROMPT)
         return index
+
+
+def word_bytes() -> Any:
+    """The pre-tokenizer: words, which no entry of the vocabulary reaches beyond, as bytes."""
+    words = pre_tokenizers.Split(Regex(_WORDS), behavior="isolated")
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pre_tokenizers.Sequence([words, to_bytes])
 
 
 def _load_bpe(folder: Path) -> models.BPE:
