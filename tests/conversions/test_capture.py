@@ -125,6 +125,7 @@ def test_options():
     given = options.parse(
         [*FOLDERS, "--stages", "llm", "noise", "--steps", "20", "--llm", "rl", "--prompt-text", "Hm."]
     )
+    assert not given.training and options.parse([*FOLDERS, "--training"]).weights == ["flow", "hift", "llm"]
     assert not given.trace and given.weights == ["llm.rl"] and given.bounds(14) == (20, 20)
     assert given.prompt_text == "You are a helpful assistant.<|endofprompt|>Hm."
     for wrong in (["--stages", "trace"], ["--steps", "0"], ["--prompt-wav", "absent.wav"]):

@@ -76,6 +76,15 @@ def test_capture_holds_in_parity(captured, synthesizer):
     assert written - {path.name.partition(".")[0] for path in out.iterdir()} == {"features_1", "noise_released_size"}
 
 
+def test_training_holds_in_parity(reference, synthesizer, tmp_path):
+    out = tmp_path / "dumps"
+    reference(CAPTURE, "--out", out, "--training")
+    if not list(out.iterdir()):
+        pytest.skip("the reference's environment lacks librosa")
+    ((name, rows),) = run_parity(synthesizer, out)
+    assert name == "training_vocoder" and not [f"{row.name} {row.max_abs}" for row in rows if not row.ok]
+
+
 def test_token_report_is_ours(captured, synthesizer):
     out, _ = captured
     assert (out / "tokens.txt").read_text().splitlines() == list(token_report.report_dumps(synthesizer, out))
