@@ -43,18 +43,19 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from cosy_jax.nn.devices import all_devices
     from cosy_jax.train.run import Plan, train
-    from cosy_jax.train.settings import TrainSettings, load_settings, parse_setting
+    from cosy_jax.train.settings import default_settings, load_settings, parse_setting
 
     changes = dict(parse_setting(word) for word in args.set)
     if args.lora_rank is not None:
         changes["lora_rank"] = args.lora_rank
-    settings = load_settings(args.config, changes, TrainSettings())
+    stage = args.stage.replace("-", "_")
+    settings = load_settings(args.config, changes, default_settings(stage))
     start_jax(args)
     if args.distributed is not None:
         _join(args.distributed)
     devices = all_devices(args.model_parallel)
     plan = Plan(
-        args.stage.replace("-", "_"), Path(args.weights), Path(args.data), Path(args.out), settings, args.from_scratch,
+        stage, Path(args.weights), Path(args.data), Path(args.out), settings, args.from_scratch,
         devices,
     )  # fmt: skip
     with _bar() as bar:

@@ -70,6 +70,15 @@ class TrainSettings:
             raise CosyError(f"The setting {name} is {getattr(self, name)!r}: it must be {wanted}.", name)
 
 
+def default_settings(stage: str) -> TrainSettings:
+    """Where a stage's settings begin: the reference's; for the encoders, which have none, what small ones learn with."""
+    if stage == "vocoder":
+        return TrainSettings(learning_rate=2e-4, accumulate=1)
+    if stage in ("speech_tokenizer", "speaker_encoder"):
+        return TrainSettings(learning_rate=1e-3, accumulate=1)
+    return TrainSettings()
+
+
 def load_settings(path: str | Path | None, changes: dict[str, Any], start: TrainSettings) -> TrainSettings:
     """`start`, changed by a TOML file where one is given, then by `changes`; CosyError for settings that do not exist,
     of a wrong type or value."""

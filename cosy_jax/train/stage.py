@@ -137,6 +137,8 @@ def _check_settings(name: str, settings: TrainSettings, from_scratch: bool) -> N
         raise CosyError(f"There is no stage '{name}' to train: choose one of {', '.join(_STAGES)}.")
     if settings.dpo and name != "llm":
         raise CosyError("dpo is for the language model: leave it out, or train llm.", "dpo")
+    if settings.accumulate != 1 and name == "vocoder":
+        raise CosyError("The vocoder learns from one batch a step: set accumulate=1.", "accumulate")
     if settings.lora_rank and (from_scratch or settings.freeze):
         raise CosyError("lora_rank changes weights that are there: leave from_scratch and freeze out.", "lora_rank")
     if name not in ("llm", "flow") and (settings.lora_rank or settings.freeze):

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cosy_jax.errors import CosyError
 from cosy_jax.nn.precision import Precision
 from cosy_jax.train.learner import State
 from cosy_jax.train.parametrisation import Tree
@@ -43,9 +42,8 @@ class GanLearner:
         self, state: State, frozen: Tree, batches: Sequence[Batch], key: jax.Array
     ) -> tuple[State, dict[str, jax.Array]]:
         """After one batch; figures: the losses and their terms, `d_norm` and `g_norm` of the gradients."""
-        if len(batches) != 1:
-            raise CosyError("The vocoder learns from one batch a step: set accumulate=1.", "accumulate")
-        batch = jax.tree.map(jnp.asarray, batches[0])
+        (first,) = batches
+        batch = jax.tree.map(jnp.asarray, first)
         noise = draws(key, batch, self._config)
         if int(state.step) < self._alone:
             learnt, moments, figures = self._spectral_step(state, batch, jnp.asarray(noise.generator))
