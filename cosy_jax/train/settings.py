@@ -71,7 +71,7 @@ class TrainSettings:
 
 
 def default_settings(stage: str) -> TrainSettings:
-    """Where a stage's settings begin: the reference's; for the encoders, which have none, what small ones learn with."""
+    """Where a stage's settings begin: the reference's; for the encoders, which have none, what small ones learnt."""
     if stage == "vocoder":
         return TrainSettings(learning_rate=2e-4, accumulate=1)
     if stage in ("speech_tokenizer", "speaker_encoder"):
