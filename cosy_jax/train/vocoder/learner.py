@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from cosy_jax.train.vocoder.config import GanConfig
 from cosy_jax.train.vocoder.generator import generate
 from cosy_jax.train.vocoder.losses import Batch
 from cosy_jax.train.vocoder.spectra import log_mel
-from cosy_jax.train.vocoder.steps import d_gradients, draws, g_gradients, optimiser, update
+from cosy_jax.train.vocoder.steps import Draws, GanState, draws, step, update, with_adams
 from cosy_jax.train.vocoder.weight_norm import fold
 
 
@@ -30,13 +29,11 @@ class GanLearner:
     def init(self, learnt: Tree) -> State:
         """Before the first step."""
         own = jax.tree.map(jnp.copy, learnt)
-        moments = {
-            "generator": optimiser(self._config.generator_adam).init(own["generator"]),
-            "discriminators": optimiser(self._config.discriminator_adam).init(own["discriminators"]),
-        }
+        begun = with_adams(own["generator"], own["discriminators"], self._config)
+        moments = {"generator": begun.generator_adam, "discriminators": begun.discriminator_adam}
         average = jax.tree.map(jnp.copy, learnt) if self._ema else None
-        step, skipped, in_a_row = (jnp.zeros((), jnp.int32) for _ in range(3))
-        return State(step, own, moments, average, skipped, in_a_row)
+        steps, skipped, in_a_row = (jnp.zeros((), jnp.int32) for _ in range(3))
+        return State(steps, own, moments, average, skipped, in_a_row)
 
     def step(
         self, state: State, frozen: Tree, batches: Sequence[Batch], key: jax.Array
@@ -73,22 +70,14 @@ class GanLearner:
         )
         return {**state.learnt, "generator": generator}, {**state.moments, "generator": adam}, terms | {"g_norm": norm}
 
-    def _adversarial_step(self, state: State, batch: Batch, noise: Any) -> tuple[Tree, Tree, dict[str, jax.Array]]:
-        options: dict[str, Any] = {"config": self._config, "precision": self._precision}
-        generator, discriminators = state.learnt["generator"], state.learnt["discriminators"]
-        d_losses, gradient = d_gradients(discriminators, generator, batch, noise.discriminator, **options)
-        discriminators, d_adam, d_norm = update(
-            discriminators, gradient, state.moments["discriminators"], config=self._config.discriminator_adam
+    def _adversarial_step(self, state: State, batch: Batch, noise: Draws) -> tuple[Tree, Tree, dict[str, jax.Array]]:
+        learnt, moments = state.learnt, state.moments
+        before = GanState(
+            learnt["generator"], learnt["discriminators"], moments["generator"], moments["discriminators"]
         )
-        g_losses, gradient = g_gradients(generator, discriminators, batch, noise.generator, **options)
-        generator, g_adam, g_norm = update(
-            generator, gradient, state.moments["generator"], config=self._config.generator_adam
-        )
-        figures = {"d_norm": d_norm, "g_norm": g_norm}
-        for turn, (loss, terms) in (("d", d_losses), ("g", g_losses)):
-            figures |= {f"{turn}_{name}": value for name, value in {"loss": loss, **terms}.items()}
-        learnt = {"generator": generator, "discriminators": discriminators}
-        return learnt, {"generator": g_adam, "discriminators": d_adam}, figures
+        after, figures = step(before, batch, noise, config=self._config, precision=self._precision)
+        learnt = {"generator": after.generator, "discriminators": after.discriminators}
+        return learnt, {"generator": after.generator_adam, "discriminators": after.discriminator_adam}, figures
 
 
 @functools.partial(jax.jit, static_argnames=("ema",))
