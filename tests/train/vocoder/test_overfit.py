@@ -38,7 +38,7 @@ def bursts() -> Batch:
     time = np.arange(CONFIG.segment_samples) / CONFIG.vocoder.sample_rate
     hertz = random.uniform(100, 300, rows)
     swell = np.sin(2 * np.pi * (random.uniform(6, 12, rows) * time + random.uniform(0, 1, rows)))
-    tone = sum(np.sin(2 * np.pi * k * hertz * time + k * k) / k for k in range(1, 40))
+    tone = np.sum([np.sin(2 * np.pi * k * hertz * time + k * k) / k for k in range(1, 40)], axis=0)
     speech = (0.2 * np.maximum(swell, 0) * tone + 1e-4 * random.standard_normal(tone.shape)).astype(np.float32)
     mel = np.stack([mel_spectrogram(row, CONFIG.mel) for row in speech])
     return Batch(speech, mel, np.repeat(hertz, CONFIG.segment_frames, axis=1).astype(np.float32))
