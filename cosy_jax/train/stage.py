@@ -96,6 +96,7 @@ def _vocoder(start: Start) -> Parts:
         discriminator_adam=AdamConfig(
             settings.discriminator_learning_rate, settings.beta1, settings.beta2, settings.clip
         ),
+        fast_f0=settings.fast_f0,
     )
     learner = GanLearner(config, get_precision(settings.dtype), settings.ema, settings.alone)
     return VocoderTask(config, settings), GanParametrisation(config), learner

@@ -51,6 +51,7 @@ class GanConfig:
     losses: LossConfig = field(default_factory=LossConfig)
     generator_adam: AdamConfig = field(default_factory=AdamConfig)
     discriminator_adam: AdamConfig = field(default_factory=AdamConfig)
+    fast_f0: bool = False  # F0 targets by dio alone
     segment_frames: int = 52  # mel frames of a training segment: 24960 samples
 
     @property

@@ -34,7 +34,7 @@ def segment(speech: np.ndarray, key: Sequence[int], config: GanConfig) -> Batch:
     rate = config.vocoder.sample_rate
     cut = crop(speech, key, config.segment_samples).astype(np.float32)
     mel = mel_spectrogram(cut, config.mel, rate)
-    return Batch(cut, mel, f0_target(cut, len(mel), rate, config.mel.hop))
+    return Batch(cut, mel, f0_target(cut, len(mel), rate, config.mel.hop, config.fast_f0))
 
 
 def collate(rows: Sequence[Batch]) -> Batch:
