@@ -18,6 +18,7 @@ def ended(error: BaseException) -> int:
 
     Notes on the error, such as the name of what was kept, belong to the sentence.
     """
+    error = _interruption(error) or error
     if isinstance(error, BrokenPipeError):
         return exit_status(signal.SIGPIPE)
     if isinstance(error, KeyboardInterrupt):
@@ -27,6 +28,15 @@ def ended(error: BaseException) -> int:
         raise error
     _say(sentence, getattr(error, "__notes__", []))
     return BAD_INPUT
+
+
+def _interruption(error: BaseException) -> KeyboardInterrupt | None:
+    """The signal behind an error: compiled code, such as JAX's comparisons, makes errors of its own of what is raised
+    while it runs."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return seen
 
 
 def _sentence(error: BaseException) -> str | None:

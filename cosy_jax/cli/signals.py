@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and SIGHUP: what was begun is cleaned up, and the exit status tells which of them it was."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -10,6 +11,7 @@ from types import FrameType
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _AGAIN = 0.05  # seconds
+_NUMBA = re.compile(r"[\\/](numba|llvmlite)[\\/]")
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -63,8 +65,7 @@ def raised_once() -> Iterator[None]:
         if raised:
             if number == signal.SIGINT:
                 exit_at_once(number, frame)
-        elif _importing(frame):
-            # An exception that comes while a compiled module is loaded can crash it.
+        elif _in_compiled_code(frame):
             _send_again(number)
         else:
             raised = True
@@ -93,9 +94,12 @@ def _send_again(number: int) -> None:
     again.start()
 
 
-def _importing(frame: FrameType | None) -> bool:
+def _in_compiled_code(frame: FrameType | None) -> bool:
+    """Whether a compiled module is being loaded, or numba compiles, which calls Python from LLVM: an exception that
+    comes meanwhile can crash both."""
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        name = frame.f_code.co_filename
+        if name.startswith("<frozen importlib") or _NUMBA.search(name):
             return True
         frame = frame.f_back
     return False

@@ -1,6 +1,7 @@
 """Mutated files of a converted folder, of saved voices and of dumps."""
 
 import json
+import string
 
 import numpy as np
 import pytest
@@ -86,7 +87,9 @@ def some_tensors(name, dice):
     kinds = dict(
         contents.TENSORS.get(dict(zip(NAMES, contents.TENSORS, strict=False)).get(name, ""), {"a": "float * * *"})
     )
-    lengths = {axis: dice.randint(0, 3) if dice.random() < 0.1 else dice.randint(1, 3) for axis in "abcijlnstu*"}
+    lengths = {
+        axis: dice.randint(0, 3) if dice.random() < 0.1 else dice.randint(1, 3) for axis in f"{string.ascii_lowercase}*"
+    }
     lengths |= {**contents.sizes(CONFIG), "rl": CONFIG.flow.token_mel_ratio * lengths["l"]}
     tensors = {}
     for glob, words in kinds.items():
