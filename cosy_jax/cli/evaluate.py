@@ -99,13 +99,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, items: "list[Item]", folder: Path) -> int:
-    from cosy_jax.compare.extra import import_librosa
+    from cosy_jax.audio.world import import_pyworld
     from cosy_jax.evaluate.listen import Hearing, Listener
     from cosy_jax.evaluate.run import Evaluation
     from cosy_jax.evaluate.words import import_jiwer
 
-    for check in (import_jiwer, import_librosa):  # before anything is spoken
-        check()
+    import_jiwer(), import_pyworld("F0 and error rates", "evaluate")  # before anything is spoken
     out, stop = Path(args.out), Stop()
     failed: dict[str, str] = {}
     hearing = Hearing(args.recogniser, args.dnsmos)

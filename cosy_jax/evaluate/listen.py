@@ -1,6 +1,6 @@
 """The slow part of a judgement, recogniser and F0, on as many processes as help.
 
-PocketSphinx and the F0 tracker hold Python's lock, so that threads gain nothing.
+PocketSphinx holds Python's lock, so that threads gain nothing.
 """
 
 import os
