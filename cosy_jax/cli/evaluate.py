@@ -176,7 +176,7 @@ def _with_references(items: "list[Item]", folder: Path) -> "list[Item]":
 
     def of(item: "Item") -> Path | None:
         paths = (folder / f"{item.key}{suffix}" for suffix in _SUFFIXES)
-        return item.reference or next(filter(Path.is_file, paths), None)
+        return item.reference or next(filter(os.path.isfile, paths), None)
 
     found = [replace(item, reference=of(item)) for item in items]
     if not any(item.reference for item in found):

@@ -54,4 +54,6 @@ class Dnsmos:
         found = self._session.run(None, {self._session.get_inputs()[0].name: window[None].astype(np.float32)})[0]
         if np.size(found) != len(_POLYNOMIALS):
             raise CosyError(f"{self._path} gives {np.size(found)} figures, DNSMOS P.835 three: give sig_bak_ovr.onnx.")
+        if not np.isfinite(found).all():
+            raise CosyError(f"{self._path} gives figures that are not finite: give sig_bak_ovr.onnx.")
         return np.reshape(found, -1)

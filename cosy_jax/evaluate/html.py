@@ -82,4 +82,4 @@ def _marked(words: Marked) -> str:
 
 
 def _player(path: str) -> str:
-    return f'<audio controls preload="none" src="{escape(quote(path))}"></audio>'
+    return f'<audio controls preload="none" src="{escape(quote(path, errors="backslashreplace"))}"></audio>'

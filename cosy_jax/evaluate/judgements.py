@@ -13,11 +13,14 @@ from typing import Any
 from cosy_jax.batch.fields import written_lines
 from cosy_jax.batch.hold import hold
 from cosy_jax.errors import CosyError
+from cosy_jax.evaluate.words import Errors
 from cosy_jax.files import write_whole
 from cosy_jax.text.escape import escaped
 
 NAME = "results.jsonl"
 _START, _NEEDED = b'{"key"', ("key", "text", "speaker", "wav", "inputs")
+_FIGURES = ("head_silence", "tail_silence", "clipped", "peak_db", "rms_db", "f0_median", "f0_spread", "voiced")
+_MOST = 1e9  # of whatever is measured
 
 Judgement = dict[str, Any]
 
@@ -41,9 +44,10 @@ class Judgements:
         os.close(self._file)
 
     def of(self, key: str, inputs: str) -> Judgement | None:
-        """What was found of an utterance from the same inputs; None where it is to be judged, errors too."""
+        """What was found of an utterance from the same inputs; None where it is to be judged, errors and what somebody
+        has changed too."""
         found = self._known.get(key)
-        return found if found and found["inputs"] == inputs and "error" not in found else None
+        return found if found and found["inputs"] == inputs and _has_figures(found) else None
 
     def add(self, judgement: Judgement) -> None:
         """Writes it behind the others."""
@@ -59,7 +63,7 @@ class Judgements:
 
 
 def _encoded(judgement: Judgement) -> bytes:
-    return escaped(json.dumps(judgement, ensure_ascii=False, allow_nan=False)).encode() + b"\n"
+    return escaped(json.dumps(judgement, ensure_ascii=False, allow_nan=False)).encode(errors="backslashreplace") + b"\n"
 
 
 def _read(path: Path) -> dict[str, Judgement]:
@@ -68,6 +72,7 @@ def _read(path: Path) -> dict[str, Judgement]:
     for _, written in written_lines(path, "the results"):
         try:
             judgement = json.loads(written or b"")
+            json.dumps(judgement, allow_nan=False)  # what could not be written again
         except (ValueError, RecursionError):
             if (written or b"").startswith(_START):
                 continue
@@ -76,3 +81,31 @@ def _read(path: Path) -> dict[str, Judgement]:
             raise CosyError(f"{path} is not of `cosy-jax evaluate`: name another folder.")
         found[judgement["key"]] = judgement
     return found
+
+
+def _has_figures(found: Judgement) -> bool:
+    """Whether all that is made of a judgement is there, of its type."""
+    optional = ("reference", "dnsmos")
+    parts = [found[name] for name in optional if found.get(name) is not None]
+    return (
+        "error" not in found
+        and isinstance(found.get("heard"), str)
+        and all(_are_counts(found.get(name)) for name in ("words", "characters"))
+        and _is_number(found.get("seconds"))
+        and all(name in found and (found[name] is None or _is_number(found[name])) for name in _FIGURES)
+        and isinstance(found.get("nearest"), str | None)
+        and (found.get("similarity") is None or _is_number(found["similarity"]))
+        and all(isinstance(part, dict) for part in parts)
+        and (found.get("dnsmos") is None or all(map(_is_number, found["dnsmos"].values())))
+        and (found.get("reference") is None or isinstance(found["reference"].get("wav"), str))
+        and (found.get("reference") is None or _has_figures(found["reference"]))
+    )
+
+
+def _are_counts(value: Any) -> bool:
+    names = Errors.__dataclass_fields__.keys()
+    return isinstance(value, dict) and value.keys() == names and all(type(count) is int for count in value.values())
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= _MOST  # not NaN

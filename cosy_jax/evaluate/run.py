@@ -124,13 +124,16 @@ class Evaluation:
         """What is known so far."""
         judgements = self._in_order()
         summary = {**self._about, **summarise(judgements), "total": len(self._items)}
-        write_whole(self._out / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False).encode() + b"\n")
+        write_whole(self._out / "summary.json", json.dumps(summary, indent=2).encode() + b"\n")
         drawn = {judgement["key"] for judgement in worst_first(judgements)[:_PICTURES]}
 
         def draw(judgement: Judgement) -> str:
             return self._drawn(judgement) if judgement["key"] in drawn else ""
 
-        write_whole(self._out / "index.html", html.to_html(summary, judgements, len(self._items), draw).encode())
+        write_whole(
+            self._out / "index.html",
+            html.to_html(summary, judgements, len(self._items), draw).encode(errors="backslashreplace"),
+        )
         return summary
 
     def _drawn(self, judgement: Judgement) -> str:

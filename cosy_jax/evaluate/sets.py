@@ -92,7 +92,7 @@ def _fields(path: Path, number: int, written: bytes | None) -> dict[str, Any]:
 
 def _meta(line: str) -> dict[str, Any]:
     parts = [part.strip() for part in line.split("|")]
-    if len(parts) not in (len(_META) - 1, len(_META)) or not all(parts[:-1]):
+    if len(parts) not in (len(_META) - 1, len(_META)) or not all(parts[: len(_META) - 1]):
         raise CosyError("The line is neither a JSON object nor key|prompt text|prompt wav|text: write one of them.")
     return {name: part for name, part in zip(_META, parts, strict=False) if part}
 

@@ -9,6 +9,7 @@ from cosy_jax.audio.read import load_audio
 from cosy_jax.audio.world import import_pyworld
 from cosy_jax.compare.level import measure_level
 from cosy_jax.compare.pitch import F0_MAX, F0_MIN, cents
+from cosy_jax.errors import CosyError
 
 SHORTEST = 0.05  # s
 _FRAME = 10.0  # ms, of F0
@@ -19,7 +20,10 @@ Figures = dict[str, float | int | None]
 
 def load(path: str) -> tuple[np.ndarray, int]:
     """Samples float32 (S,) of a recording of any length, and their rate in Hz; CosyError as `load_audio`."""
-    return load_audio(path, max_seconds=None)
+    try:
+        return load_audio(path, max_seconds=None)
+    except OSError as error:  # such as a name that no file system takes
+        raise CosyError(f"Cannot read {error.filename}: {error.strerror}.") from error
 
 
 def has_sound(samples: np.ndarray, rate: int) -> bool:

@@ -90,8 +90,10 @@ def _wave(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 def unit(embedding: np.ndarray) -> np.ndarray:
-    """A vector (D,) as float64 of length 1; one of zeros stays."""
+    """A vector (D,) as float64 of length 1; one of zeros stays. CosyError for one that is not finite."""
     wide = np.asarray(embedding, np.float64)
+    if not np.isfinite(wide).all():
+        raise CosyError("The speaker model's embedding is not finite: give another model.")
     return wide / max(float(np.linalg.norm(wide)), np.finfo(np.float64).tiny)
 
 

@@ -1,6 +1,8 @@
 """`cosy-jax evaluate` as a stranger uses it."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -115,6 +117,20 @@ def test_recordings_in_another_folder(evaluate, tmp_path):
     given = ["evaluate", "--set", str(tmp_path / "set.jsonl"), "--out", str(tmp_path / "out"), "--jobs", "1"]
     model = ["--speaker-model", str(tmp_path / "speaker.onnx"), "--weights", str(TINY)]
     assert main([*given, *model, "--judge-only", str(elsewhere)]) == 0
+
+
+def test_interrupted_it_shows_what_there_is(evaluate, tmp_path, parrot, monkeypatch, capsys):
+    def interrupted(self, samples, rate):
+        os.kill(os.getpid(), signal.SIGINT)
+        return "good morning"
+
+    with monkeypatch.context() as during:
+        during.setattr(parrot, "transcribe", interrupted)
+        assert evaluate() == 130
+    assert "finishing what is being judged" in capsys.readouterr().err
+    assert len(results(tmp_path)) == 1
+    assert "1 of 2 utterances are judged so far." in (tmp_path / "out" / "index.html").read_text()
+    assert evaluate() == 0 and parrot.asked == 1
 
 
 BAD = {

@@ -50,6 +50,7 @@ BAD = {
     "field": (({**LINE, "colour": 1},), r"line 1: Unknown field 'colour'"),
     "three parts": (("a|Hello.|p.wav",), r"line 1: The line is neither a JSON object nor key\|prompt text"),
     "no text": (("a|Hello.|p.wav||r.wav",), r"line 1: The line is neither"),
+    "text cut off": (("a|Hello.|p.wav|",), r"line 1: The line is neither"),
     "no words": (({**LINE, "text": "..."},), r"line 1: the text '\.\.\.' has no word"),
     "empty": (("",), "is empty: write a line for each utterance"),
 }
