@@ -200,7 +200,7 @@ def _print(summary: "Summary", out: Path) -> None:
     found = overview(summary)
     table = Table(box=None, padding=(0, 1, 0, 0))
     for index, title in enumerate(found.header):
-        table.add_column(title, justify="right" if index else "left", no_wrap=not index, overflow="ellipsis")
+        table.add_column(title, justify="right" if index else "left", no_wrap=bool(index), overflow="fold")
     for name, *cells in found.rows:
         table.add_row(Text(shown(name)), *cells)
     console.print(table)

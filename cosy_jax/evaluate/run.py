@@ -90,11 +90,10 @@ class Evaluation:
 
     def _inputs(self, item: Item) -> str:
         """A digest of all that a judgement depends on."""
-        reference = item.reference and [str(item.reference), file_digest(item.reference)]
+        reference = item.reference and [self._seen(item.reference), file_digest(item.reference)]
         path = self._audio[item.key]
-        return digest(
-            self._common, item.text, item.speaker, str(path), file_digest(path), reference, self._voices.digest(item)
-        )
+        voice = self._voices.digest(item)
+        return digest(self._common, item.text, item.speaker, self._seen(path), file_digest(path), reference, voice)
 
     def _task(self, item: Item) -> Task:
         return Task(item.key, str(self._audio[item.key]), item.text, str(item.reference) if item.reference else None)

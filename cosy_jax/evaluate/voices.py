@@ -37,11 +37,16 @@ class SetVoices:
 
     def digest(self, item: Item) -> str:
         """Of all that `judge` takes for an utterance but its audio."""
-        return digest(self._common, str(_own(item)))
+        own = _own(item)
+        return digest(self._common, item.speaker, self._digests.get(own) if own else None)
+
+    @cached_property
+    def _digests(self) -> dict[_OwnVoice, str | None]:
+        return {own: file_digest(own[1]) if isinstance(own[1], Path) else own[1] for own in self._voices}
 
     @cached_property
     def _common(self) -> str:
-        voices = [[name, str(file_digest(voice) if isinstance(voice, Path) else voice)] for name, voice in self._voices]
+        voices = [[speaker, self._digests[speaker, voice]] for speaker, voice in self._voices]
         return digest(self._model.name, self._model.digest, voices)
 
     def judge(self, item: Item, audio: Path) -> dict[str, Any]:
