@@ -46,7 +46,7 @@ from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.request import Request
 from cosy_jax.text.normalise import FrontendOptions
 
-_KINDS: Kinds = {
+FIELDS: Kinds = {
     **dict.fromkeys(("key", "text", "prompt_wav", "voice", "prompt_text", "instruct", "mode", "wav"), TEXT),
     "seed": ((int,), "a whole number"),
     "speed": ((int, float), "a number"),
@@ -57,8 +57,8 @@ _MOST_SHARDS = 10**6
 _DIGITS = 6  # of the keys of plain text; more lines have longer ones
 # Behind the name of what is.
 _USED = "is used before, whatever the case of its letters and the encoding of its accents: give each line its own."
-_PROSE = frozenset({"text", "prompt_text", "instruct"})  # fields that may be as long as a line
-_NEEDED = ("key", "text")
+PROSE = frozenset({"text", "prompt_text", "instruct"})  # fields that may be as long as a line
+NEEDED = ("key", "text")
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _parsed(path: Path, reading: Reading) -> Iterator[Line | BadLine]:
             found = pairs(text)
             fields = {name: value for name, value in found if value is not None}
             check_once(found)
-            check_fields(fields, _KINDS, _PROSE, _NEEDED)
+            check_fields(fields, FIELDS, PROSE, NEEDED)
             yield _line(number, fields, reading)
         except CosyError as error:
             yield BadLine(number, readable_key(fields), error.naming(_name))

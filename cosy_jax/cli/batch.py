@@ -1,9 +1,9 @@
 """`cosy-jax batch`: a manifest of many lines in, an audio file for each out."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cosy_jax.cli.batch_report import print_failures, print_summary, watch
 from cosy_jax.cli.common import (
@@ -24,9 +24,12 @@ from cosy_jax.cli.weights import add_weights_option
 from cosy_jax.errors import CosyError
 
 if TYPE_CHECKING:
+    from cosy_jax.batch.entries import Outcome
     from cosy_jax.batch.manifest import BadLine, Line
+    from cosy_jax.batch.pipeline import Settings
     from cosy_jax.batch.results import Results
     from cosy_jax.batch.stats import Stats
+    from cosy_jax.nn.compile_log import CompileCount
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
 SOME_FAILED = 1
@@ -47,6 +50,14 @@ and tries again what failed; what has changed since or is gone is spoken again.
 To split a manifest, start N of them with --num-shards N and --shard-index 0 to N - 1."""
 
 
+class Spoken(NamedTuple):
+    """What came of a run."""
+
+    stats: "Stats"
+    compiled: "CompileCount"
+    failures: "list[Outcome]"  # the first of them
+
+
 def add_parser(commands: Any) -> None:
     parser = add_command(commands, "batch", "speak many lines, each into a file", _EXAMPLE, run)
     parser.add_argument("manifest", metavar="MANIFEST", help="one JSON object a line, or in a .txt, one text a line")
@@ -58,13 +69,18 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--force", action="store_true", help="speak every line, also those that are there")
     parser.add_argument("--num-shards", type=int, default=1, metavar="N", help="take one line in N (default: 1)")
     parser.add_argument("--shard-index", type=int, default=0, metavar="I", help="which one, from 0 (default: 0)")
-    parser.add_argument("--slots", type=int, metavar="N", help="lines that the language model decodes at a time")
-    parser.add_argument("--flow-rows", type=int, metavar="N", help="lines of one length that the flow takes at a time")
+    add_size_options(parser)
     parser.add_argument(
         "--model-parallel", type=int, default=1, metavar="N", help="devices that share one copy of the weights"
     )
     parser.add_argument("--plot", metavar="PNG", help="also draw lengths, utilisation and busy times (matplotlib)")
     add_runtime_options(parser)
+
+
+def add_size_options(parser: argparse.ArgumentParser) -> None:
+    """How much is computed at a time; `settings` reads them."""
+    parser.add_argument("--slots", type=int, metavar="N", help="lines that the language model decodes at a time")
+    parser.add_argument("--flow-rows", type=int, metavar="N", help="lines of one length that the flow takes at a time")
 
 
 def _add_plain_options(parser: argparse.ArgumentParser) -> None:
@@ -100,53 +116,65 @@ def _run(args: argparse.Namespace, manifest: Path, folder: Path) -> int:
     say_model(synthesizer)
     stop = Stop()
     with Results(args.out, *shard) as results:
-        stats = _speak_all(args, synthesizer, results, lines, total, stop)
+        spoken = speak_all(synthesizer, results, lines, total, settings(args, devices.data), stop, args.force)
+        print_summary(spoken.stats, spoken.compiled)
+        print_failures(spoken.failures, spoken.stats.failed, results.unrecorded)
     if args.plot:
         from cosy_jax.batch.plot import plot_report
 
-        plot_report(args.plot, results.path, stats)
+        plot_report(args.plot, results.path, spoken.stats)
     if stop.is_set():
         return stop.status
-    return SOME_FAILED if stats.failed else 0
+    return SOME_FAILED if spoken.stats.failed else 0
 
 
-def _speak_all(
-    args: argparse.Namespace,
+def settings(args: argparse.Namespace, devices: int = 1) -> "Settings":
+    """What the options of `add_size_options` ask for."""
+    from cosy_jax.batch.pipeline import Settings
+
+    return Settings.default(args.slots, args.flow_rows, devices)
+
+
+def speak_all(
     synthesizer: "Synthesizer",
     results: "Results",
-    written: "Iterator[Line | BadLine]",
+    written: "Iterable[Line | BadLine]",
     total: int,
+    sizes: "Settings",
     stop: Stop,
-) -> "Stats":
-    """Speaks what is still to speak of `total` lines, under a progress bar, and prints what came of it."""
+    force: bool = False,
+) -> Spoken:
+    """Speaks what is still to speak of `total` lines, or with `force` all of them, under a progress bar."""
     from cosy_jax.batch.delivery import Delivery, with_origins
     from cosy_jax.batch.origin import Origins
-    from cosy_jax.batch.pipeline import Settings, run_batch
+    from cosy_jax.batch.pipeline import run_batch
     from cosy_jax.batch.stats import Stats
     from cosy_jax.nn.compile_log import count_compilations
 
-    settings = Settings.default(args.slots, args.flow_rows, synthesizer.devices.data)
     stats = Stats()
-    delivery = Delivery(results, stats, synthesizer.config.sample_rate, args.force)
+    delivery = Delivery(results, stats, synthesizer.config.sample_rate, force)
     lines = delivery.pending(with_origins(written, Origins(synthesizer)))
 
     def work() -> None:
-        run_batch(synthesizer, lines, delivery.deliver, settings, stats, stop)
+        run_batch(synthesizer, lines, delivery.deliver, sizes, stats, stop)
 
     with count_compilations() as compiled, two_interrupts(stop, lambda: _say_stopping(delivery.in_flight)):
         watch(work, stats, total)
-    print_summary(stats, compiled)
-    print_failures(delivery.failures, stats.failed, results.unrecorded)
-    return stats
+    return Spoken(stats, compiled, delivery.failures)
+
+
+def check_sizes(args: argparse.Namespace) -> None:
+    """CosyError for sizes that cannot be, before anything is read."""
+    for option, count in (("--slots", args.slots), ("--flow-rows", args.flow_rows)):
+        if count is not None and not 1 <= count <= _MOST_ROWS:
+            raise CosyError(f"{option} cannot be {count}: give 1 to {_MOST_ROWS}.")
 
 
 def _check_options(args: argparse.Namespace) -> None:
     """CosyError for what cannot be done, before anything is read."""
     from cosy_jax.plot import check_picture
 
-    for option, count in (("--slots", args.slots), ("--flow-rows", args.flow_rows)):
-        if count is not None and not 1 <= count <= _MOST_ROWS:
-            raise CosyError(f"{option} cannot be {count}: give 1 to {_MOST_ROWS}.")
+    check_sizes(args)
     if args.plot:
         check_picture(args.plot)
 

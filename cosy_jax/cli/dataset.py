@@ -1,16 +1,13 @@
 """`cosy-jax dataset`: recordings and texts to data for training."""
 
 import argparse
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from cosy_jax.cli.common import EXIT_STATUS, add_command, add_compile_options, add_json_option, start_jax
-from cosy_jax.cli.output import console, progress_bar, put, say, status, tell
+from cosy_jax.cli.output import console, counting_progress, put, say, tell
 from cosy_jax.cli.weights import add_weights_option
 
 if TYPE_CHECKING:
@@ -28,7 +25,6 @@ one with data.list or *.parquet: tokens and embeddings of such shards are comput
 data/report.json tells what was left out and why. Killed or interrupted, the same command goes on where it was."""
 _EXAMPLES = """  cosy-jax dataset build train.jsonl data
   cosy-jax dataset show data"""
-_LINE_SECONDS = 30.0
 _SHOWN = 10  # utterances that are left out
 
 
@@ -66,7 +62,7 @@ def run_build(args: argparse.Namespace) -> int:
 
     bounds = Bounds(args.min_seconds, args.max_seconds, args.max_text_tokens)
     encoders, source = Encoders(args.weights, bounds), read_source(args.source)
-    with _progress() as progress:
+    with counting_progress() as progress:
         report = build_dataset(source, encoders, args.out, args.shard_size, progress)
     if args.json:
         _put_json({**vars(report), "left_out": report.reasons()})
@@ -78,7 +74,7 @@ def run_build(args: argparse.Namespace) -> int:
 def run_show(args: argparse.Namespace) -> int:
     from cosy_jax.dataset.check import check_dataset
 
-    with _progress() as progress:
+    with counting_progress() as progress:
         found = check_dataset(args.folder, lambda done, total: progress("checking", done, total))
     if args.json:
         _put_json(vars(found))
@@ -97,29 +93,6 @@ def run_show(args: argparse.Namespace) -> int:
             table.add_row(title, value)
     console.print(table)
     return 0
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar, or where standard error is no terminal, a line every 30 s; gives what is told (what, done, in all)."""
-    with progress_bar() as bar:
-        task = bar.add_task("starting", total=None)
-        doing, begun, before, said = "", 0.0, 0, time.monotonic()
-
-        def progress(what: str, done: int, total: int) -> None:
-            nonlocal doing, begun, before, said
-            now = time.monotonic()
-            if what != doing:
-                doing, begun, before = what, now, done
-            line = f"{what} {done}/{total} utterances"
-            if done > before:
-                line += f", {timedelta(seconds=round((now - begun) / (done - before) * (total - done)))} left"
-            bar.update(task, description=line, completed=done, total=total)
-            if not status.is_terminal and now - said >= _LINE_SECONDS:
-                said = now
-                say(line)
-
-        yield progress
 
 
 def _print_report(report: "Report", path: str) -> None:

@@ -3,8 +3,10 @@
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -50,6 +52,7 @@ if not console.is_terminal:
     console = _StandardOutput(highlight=False, width=200)  # a pipe has no width: keep the lines of tables whole
 status = Console(stderr=True, highlight=False)
 
+_LINE_SECONDS = 30.0
 _CACHE_TROUBLE = re.compile("Error (reading|writing) persistent compilation cache")
 
 
@@ -92,6 +95,30 @@ def progress_bar() -> Progress:
     """A bar on standard error that keeps ticking while a compiled program runs; nothing where it is no terminal."""
     columns = (SpinnerColumn(), TextColumn("{task.description:<16}"), BarColumn(), TimeElapsedColumn())
     return Progress(*columns, console=status, transient=True, disable=not status.is_terminal)
+
+
+@contextmanager
+def counting_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for utterances, or where standard error is no terminal, a line every 30 s; gives what is told (what, done,
+    in all)."""
+    with progress_bar() as bar:
+        task = bar.add_task("starting", total=None)
+        doing, begun, before, said = "", 0.0, 0, time.monotonic()
+
+        def progress(what: str, done: int, total: int) -> None:
+            nonlocal doing, begun, before, said
+            now = time.monotonic()
+            if what != doing:
+                doing, begun, before = what, now, done
+            line = f"{what} {done}/{total} utterances"
+            if done > before:
+                line += f", {timedelta(seconds=round((now - begun) / (done - before) * (total - done)))} left"
+            bar.update(task, description=line, completed=done, total=total)
+            if not status.is_terminal and now - said >= _LINE_SECONDS:
+                said = now
+                say(line)
+
+        yield progress
 
 
 @contextmanager

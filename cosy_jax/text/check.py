@@ -31,15 +31,18 @@ def has_speakable(text: str) -> bool:
     Control tokens (`[laughter]`, `<|...|>`) do not count, nor does an instruction, which is what comes before
     `<|endofprompt|>`. Phoneme and pinyin tokens (`[AA0]`, `[j][ǐ]`) do count.
     """
-    spoken = text.rpartition(END_OF_PROMPT)[2]
-    return any(unicodedata.category(char)[0] in "LN" for char in _CONTROL.sub(" ", spoken))
+    return any(unicodedata.category(char)[0] in "LN" for char in spoken_part(text))
+
+
+def spoken_part(text: str) -> str:
+    """The text without what `has_speakable` leaves out."""
+    return _CONTROL.sub(" ", text.rpartition(END_OF_PROMPT)[2])
 
 
 def speaking_seconds(text: str) -> float:
     """How long it takes, roughly, to say a text at an even pace, with what `has_speakable` leaves out left out: 15
     letters a second, five syllables of a script that writes those."""
-    spoken = _CONTROL.sub(" ", text.rpartition(END_OF_PROMPT)[2])
-    letters = [char for char in spoken if unicodedata.category(char)[0] in "LN"]
+    letters = [char for char in spoken_part(text) if unicodedata.category(char)[0] in "LN"]
     syllables = sum(unicodedata.east_asian_width(char) == "W" or char.isdigit() for char in letters)
     return syllables / 5 + (len(letters) - syllables) / 15
 

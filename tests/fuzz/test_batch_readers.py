@@ -19,7 +19,7 @@ from tests.fuzz.harness import FUZZED, INPUTS, ODD, damaged, fuzz
 pytestmark = FUZZED
 
 ORIGIN = Origin("0" * 32, "1" * 32, "2" * 32, "3" * 32)
-MANIFEST = [
+MANIFEST: list[dict] = [
     {"key": "a", "text": "Good morning.", "prompt_wav": "voice.wav", "prompt_text": "Some words."},
     {"key": "b", "text": "你好。", "voice": "ann", "instruct": "Whisper.", "seed": -3, "speed": 1.5},
     {"key": "c", "text": "One, two.", "voice": "ann", "mode": "zero-shot", "wav": "sub/c.flac"},

@@ -1,33 +1,13 @@
 """A report as one HTML file that needs nothing but itself."""
 
-import base64
 from collections.abc import Iterable, Mapping
 from html import escape
 
+from cosy_jax import page
 from cosy_jax.parity.report import tables
 from cosy_jax.parity.report.report import Explanation, Report
 from cosy_jax.parity.report.tables import TextTable
 
-_STYLE = """
-:root { color-scheme: light dark; --back: #ffffff; --text: #1c2024; --soft: #60656c; --line: #d9dce0; --card: #f4f5f7;
-  --good: #18794e; --bad: #c62a2f; }
-@media (prefers-color-scheme: dark) {
-  :root { --back: #15181b; --text: #e6e8ea; --soft: #9ba1a8; --line: #363b40; --card: #1e2226;
-    --good: #4cc38a; --bad: #ff6369; }
-}
-body { margin: 2rem auto; max-width: 76rem; padding: 0 1rem; background: var(--back); color: var(--text);
-  font: 15px/1.5 system-ui, sans-serif; }
-h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
-table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 600; white-space: nowrap; }
-.wide { overflow-x: auto; margin: 1rem 0; }
-.look { padding: .6rem 1rem; background: var(--card); border-left: 4px solid var(--bad); }
-.good { color: var(--good); }
-.bad { color: var(--bad); font-weight: 600; }
-img { width: 100%; height: auto; background: #ffffff; border: 1px solid var(--line); }
-summary { cursor: pointer; color: var(--soft); }
-"""
 _CLASSES = {tables.OK: "good", tables.MISSED: "bad", tables.LOOK_HERE: "bad"}
 
 
@@ -38,12 +18,7 @@ def to_html(report: Report, pictures: Mapping[str, bytes]) -> str:
         sections += _explained(report.explanation, pictures)
     mel_and_audio = (_picture(pictures, "mel.png", "mel"), _picture(pictures, "audio.png", "waveform"))
     sections.append(_section("Mel and audio", *mel_and_audio))
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Parity with the PyTorch reference</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        "<h1>Parity with the PyTorch reference</h1>\n" + "\n".join(filter(None, sections)) + "\n</body>\n</html>\n"
-    )
+    return page.document("Parity with the PyTorch reference", "\n".join(filter(None, sections)))
 
 
 def _summary(report: Report) -> str:
@@ -109,7 +84,4 @@ def _folded(title: str, table: TextTable) -> str:
 
 
 def _picture(pictures: Mapping[str, bytes], name: str, alt: str) -> str:
-    if name not in pictures:
-        return ""
-    content = base64.b64encode(pictures[name]).decode("ascii")
-    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{content}">'
+    return page.picture(pictures[name], alt) if name in pictures else ""

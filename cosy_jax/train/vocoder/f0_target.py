@@ -3,11 +3,9 @@
 S samples, T mel frames.
 """
 
-from typing import Any
-
 import numpy as np
 
-from cosy_jax.errors import CosyError
+from cosy_jax.audio.world import import_pyworld
 
 _LEAST_VOICED = 5  # frames that harvest has to find, or dio is asked
 
@@ -19,7 +17,7 @@ def f0_target(speech: np.ndarray, frames: int, rate: int, hop: int, fast: bool =
     WORLD's F0 of a frame more, interpolated to T: next to an unvoiced frame values fall towards 0. CosyError where
     pyworld is not installed. Reference: cosyvoice/dataset/processor.py, compute_f0.
     """
-    world = _import_pyworld()
+    world = import_pyworld("F0 targets of the vocoder's training", "train")
     samples, period = speech.astype(np.float64), hop * 1000 / rate
     if not fast:
         f0, times = world.harvest(samples, rate, frame_period=period)
@@ -32,11 +30,3 @@ def _resize(values: np.ndarray, size: int) -> np.ndarray:
     """Linear interpolation to another length, the ends of both being those of the first and last cell."""
     places = (np.arange(size) + 0.5) * (len(values) / size) - 0.5
     return np.interp(places, np.arange(len(values)), values)
-
-
-def _import_pyworld() -> Any:
-    try:
-        import pyworld
-    except ImportError as error:
-        raise CosyError("F0 targets of the vocoder's training need pyworld: pip install 'cosy_jax[train]'.") from error
-    return pyworld
