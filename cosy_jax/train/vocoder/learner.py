@@ -53,6 +53,18 @@ class GanLearner:
             learnt, moments, figures = self._adversarial_step(state, batch, noise)
         return _advanced(state, learnt, moments, figures, ema=self._ema), figures
 
+    def lower(self, state: State, frozen: Tree, batch: Batch, key: jax.Array) -> list[jax.stages.Lowered]:
+        """The programs that take a batch's gradients; none while the generator learns alone."""
+        if int(state.step) <= self._alone:
+            return []
+        noise = jax.eval_shape(functools.partial(draws, config=self._config), key, batch)
+        options: dict[str, Any] = {"config": self._config, "precision": self._precision}
+        generator, discriminators = state.learnt["generator"], state.learnt["discriminators"]
+        return [
+            d_gradients.lower(discriminators, generator, batch, noise.discriminator, **options),
+            g_gradients.lower(generator, discriminators, batch, noise.generator, **options),
+        ]
+
     def evaluate(self, state: State, frozen: Tree, batch: Batch, key: jax.Array) -> Totals:
         """The mel distance alone: what discriminators think changes with them."""
         noise = draws(key, batch, self._config).generator
