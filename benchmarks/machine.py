@@ -9,12 +9,10 @@ import os
 import platform
 import re
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from benchmarks.counts import llm_step
 from benchmarks.options import add_cache_option
@@ -22,33 +20,12 @@ from benchmarks.table import Figure, add_json_option, print_table, write_figures
 from benchmarks.timing import measure
 from cosy_jax.config import LLMConfig
 from cosy_jax.nn.compile_cache import start_jax
+from cosy_jax.nn.product_rate import KINDS, Kind, product_rate
 
 READ_ROWS = (1, 2, 8, 32)
-_SIZES = (1024, 2048, 4096, 8192)
 _LONG_ENOUGH = 0.05  # seconds; a larger product would not be faster
 _COPIED_VALUES = 1 << 27  # 0.5 GiB of float32
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A type of product: its operands, its result, and XLA's precision, which would round float32 otherwise."""
-
-    operand: jnp.dtype
-    result: jnp.dtype
-    precision: lax.Precision = lax.Precision.DEFAULT
-
-    def product(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        """x (rows, in), kernel (out, in) -> (rows, out)."""
-        contracted = (((1,), (1,)), ((), ()))
-        return lax.dot_general(x, kernel, contracted, self.precision, preferred_element_type=self.result)
-
-
-KINDS = {
-    "float32": Kind(jnp.dtype("float32"), jnp.dtype("float32"), lax.Precision.HIGHEST),
-    "bfloat16": Kind(jnp.dtype("bfloat16"), jnp.dtype("float32")),
-    "int8": Kind(jnp.dtype("int8"), jnp.dtype("int32")),
-}
 
 
 @dataclass(frozen=True)
@@ -67,22 +44,7 @@ class Limits:
 
 def measure_limits(kind: str, runs: int = 5) -> Limits:
     """Medians of `runs` for a key of `KINDS`; takes 1.5 GB (float32) for a moment."""
-    return Limits(_matmul_rate(KINDS[kind], runs), _read_rates(KINDS[kind], runs), _copy_rate(runs))
-
-
-def _matmul_rate(kind: Kind, runs: int) -> float:
-    """Squares of growing size, until one takes long enough to tell."""
-    rate = 0.0
-    for size in _SIZES:
-        seconds = measure(jax.jit(kind.product), runs, partial(_squares, size, kind.operand)).warm
-        rate = max(rate, 2 * size**3 / seconds)
-        if seconds > _LONG_ENOUGH:
-            break
-    return rate
-
-
-def _squares(size: int, dtype: jnp.dtype) -> tuple[jax.Array, jax.Array]:
-    return jnp.ones((size, size), dtype), jnp.ones((size, size), dtype)
+    return Limits(product_rate(KINDS[kind], runs, _LONG_ENOUGH), _read_rates(KINDS[kind], runs), _copy_rate(runs))
 
 
 def _read_rates(kind: Kind, runs: int) -> dict[int, float]:

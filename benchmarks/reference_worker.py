@@ -1,12 +1,14 @@
-"""The PyTorch reference's side of `benchmarks.compare_torch`, which starts it with the interpreter of the reference's
-environment. Imports torch, transformers, the checkout and, of ours, what the capture has for such environments.
+"""The PyTorch reference's side of `benchmarks.compare_torch` and `benchmarks.training`, which start it with the
+interpreter of the reference's environment. Imports torch, transformers, the checkout and, of ours, what the capture has
+for such environments.
 
     python reference_worker.py CHECKOUT --matcha CHECKOUT [--device cuda]
 
 Says once what it runs on, then answers one JSON line with one: {"load": "llm", "dtype": "bfloat16", "sizes": {...},
 "work": {...}} builds a stage with random weights, {"run": true} runs it and answers {"seconds": ...}, {"free": true}
-forgets it. Every answer has the "cpu_seconds" of this process; one with "error" holds a traceback. The sizes are those
-of `cosy_jax.config`, the work is {"text_ids": ..., "prompt_tokens": ..., "new_tokens": ...}.
+forgets it. Every answer has the "cpu_seconds" and "peak_bytes" of this process; one with "error" holds a traceback. The
+sizes are those of `cosy_jax.config`, the work is that of `benchmarks.workload`, or of `benchmarks.training_worker` for
+the stages "llm training" and "flow training".
 """
 
 import argparse
@@ -14,41 +16,33 @@ import gc
 import json
 import logging
 import os
+import resource
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 import transformers
-from transformers import Qwen2Config, Qwen2ForCausalLM
 
 if __package__ in (None, ""):  # run as a script: its own folder stands first on the path, the repository nowhere
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from benchmarks.reference_models import END_OF_PROMPT, flow_model, llm_model
+from benchmarks.reference_training import build_flow_training, build_llm_training
 from conversions.capture.packages import install_stand_ins
-
-END_OF_PROMPT = 151646  # the reference refuses a text without it
 
 
 def build_llm(job: dict, device: str) -> Callable[[], object]:
     """Decodes exactly `new_tokens` speech tokens with the reference's own loop and cache."""
-    from cosyvoice.llm.llm import CosyVoice3LM, Qwen2Encoder
-    from cosyvoice.utils.common import ras_sampling
-
-    sizes, work = job["sizes"], job["work"]
-    encoder = Qwen2Encoder.__new__(Qwen2Encoder)  # the constructor reads a pretrained folder
-    torch.nn.Module.__init__(encoder)
-    encoder.model = Qwen2ForCausalLM(_qwen_config(sizes))
-    model = CosyVoice3LM(sizes["hidden_size"], sizes["hidden_size"], sizes["speech_token_size"], encoder, ras_sampling)
-    model.stop_token_ids = []
-    model = model.to(device, getattr(torch, job["dtype"])).eval()
+    work = job["work"]
+    model = llm_model(job["sizes"]).to(device, getattr(torch, job["dtype"])).eval()
     prompt_text = torch.arange(work["text_ids"] - 1, device=device)[None]
     text = torch.full((1, 1), END_OF_PROMPT, device=device)
     prompt_speech = _tokens(work["prompt_tokens"], device)
 
+    @torch.inference_mode()
     def run() -> None:
         ratio = work["new_tokens"]  # of speech tokens to text tokens, of which there is one
         lengths = [torch.tensor([part.shape[1]], device=device) for part in (text, prompt_text, prompt_speech)]
@@ -71,53 +65,17 @@ def build_llm(job: dict, device: str) -> Callable[[], object]:
     return run
 
 
-def _qwen_config(sizes: dict) -> Qwen2Config:
-    return Qwen2Config(
-        vocab_size=max(sizes["text_vocab_size"], END_OF_PROMPT + 1),
-        hidden_size=sizes["hidden_size"],
-        intermediate_size=sizes["intermediate_size"],
-        num_hidden_layers=sizes["num_layers"],
-        num_attention_heads=sizes["num_heads"],
-        num_key_value_heads=sizes["num_kv_heads"],
-        rope_theta=sizes["rope_theta"],
-        rms_norm_eps=sizes["rms_norm_eps"],
-        tie_word_embeddings=True,
-    )
-
-
 def build_flow(job: dict, device: str) -> Callable[[], object]:
     """Solves the mel of prompt and new tokens and keeps the new part."""
-    from cosyvoice.flow.DiT.dit import DiT
-    from cosyvoice.flow.flow import CausalMaskedDiffWithDiT
-    from cosyvoice.flow.flow_matching import CausalConditionalCFM
-    from cosyvoice.transformer.upsample_encoder import PreLookaheadLayer
-
     sizes, work, bands = job["sizes"], job["work"], job["sizes"]["mel_bands"]
-    estimator = DiT(
-        dim=sizes["dim"], depth=sizes["depth"], heads=sizes["heads"], dim_head=sizes["head_dim"],
-        ff_mult=sizes["ff_mult"], mel_dim=bands, mu_dim=bands, spk_dim=bands, out_channels=bands,
-        static_chunk_size=sizes["chunk_frames"], num_decoding_left_chunks=-1,
-    )  # fmt: skip
-    settings = SimpleNamespace(
-        sigma_min=1e-6, solver="euler", t_scheduler="cosine", training_cfg_rate=0.2,
-        inference_cfg_rate=sizes["guidance_rate"], reg_loss_type="l1",
-    )  # fmt: skip
-    decoder = CausalConditionalCFM(3 * bands, settings, n_spks=1, spk_emb_dim=bands, estimator=estimator)
-    ahead, ratio = sizes["lookahead"], sizes["token_mel_ratio"]
-    model = CausalMaskedDiffWithDiT(
-        input_size=bands, output_size=bands, spk_embed_dim=sizes["speaker_dim"], vocab_size=sizes["token_vocab_size"],
-        input_frame_rate=25, token_mel_ratio=ratio, pre_lookahead_len=ahead,
-        pre_lookahead_layer=PreLookaheadLayer(bands, sizes["lookahead_channels"], ahead), decoder=decoder,
-    )  # fmt: skip
     dtype = getattr(torch, job["dtype"])
-    model = model.to(device, dtype).eval()
+    model = flow_model(sizes).to(device, dtype).eval()
     tokens, prompt_tokens = _tokens(work["new_tokens"], device), _tokens(work["prompt_tokens"], device)
-    mel = _mel(ratio * work["prompt_tokens"], bands, device).transpose(1, 2).to(dtype)
+    mel = _mel(sizes["token_mel_ratio"] * work["prompt_tokens"], bands, device).transpose(1, 2).to(dtype)
     speaker = torch.randn(1, sizes["speaker_dim"], device=device, dtype=dtype)
     lengths = [torch.tensor([part.shape[1]], device=device) for part in (tokens, prompt_tokens, mel)]
-    return lambda: model.inference(
-        tokens, lengths[0], prompt_tokens, lengths[1], mel, lengths[2], speaker, streaming=False, finalize=True
-    )
+    inputs = tokens, lengths[0], prompt_tokens, lengths[1], mel, lengths[2], speaker
+    return torch.inference_mode()(lambda: model.inference(*inputs, streaming=False, finalize=True))
 
 
 def build_vocoder(job: dict, device: str) -> Callable[[], object]:
@@ -148,10 +106,13 @@ def build_vocoder(job: dict, device: str) -> Callable[[], object]:
     )
     model = model.to(device).eval()
     mel = _mel(2 * job["work"]["new_tokens"], bands, device)
-    return lambda: model.inference(mel, finalize=True)
+    return torch.inference_mode()(lambda: model.inference(mel, finalize=True))
 
 
-BUILDERS = {"llm": build_llm, "flow": build_flow, "vocoder": build_vocoder}
+BUILDERS = {
+    "llm": build_llm, "flow": build_flow, "vocoder": build_vocoder,
+    "llm training": build_llm_training, "flow training": build_flow_training,
+}  # fmt: skip
 
 
 def _tokens(count: int, device: str) -> torch.Tensor:
@@ -187,8 +148,7 @@ class Worker:
         if self.stage is None:
             raise RuntimeError("no stage is loaded")
         start = time.perf_counter()
-        with torch.inference_mode():
-            self.stage()
+        self.stage()
         if self.device == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - start
@@ -200,6 +160,13 @@ def guarded(worker: Worker, line: str) -> dict:
         return worker.answer(json.loads(line))
     except Exception:
         return {"error": traceback.format_exc()}
+
+
+def _peak_bytes(device: str) -> int:
+    """Of this process, or of what torch took on the GPU."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> None:
@@ -217,7 +184,8 @@ def main() -> None:
     answer = {"runs_on": f"{versions}, {torch.get_num_threads()} threads"}
     worker = Worker(args.device)
     while True:
-        print(json.dumps({**answer, "cpu_seconds": time.process_time()}), file=answers, flush=True)
+        used = {"cpu_seconds": time.process_time(), "peak_bytes": _peak_bytes(args.device)}
+        print(json.dumps({**answer, **used}), file=answers, flush=True)
         line = sys.stdin.readline()
         if not line:
             return

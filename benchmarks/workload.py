@@ -19,6 +19,7 @@ from cosy_jax.prompt.encode import Prompt
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
 TEXT_IDS, PROMPT_TOKENS, NEW_TOKENS = 47, 125, 125
+WORK = {"text_ids": TEXT_IDS, "prompt_tokens": PROMPT_TOKENS, "new_tokens": NEW_TOKENS}
 PREFILLED = TEXT_IDS + PROMPT_TOKENS + 2  # with the ids that begin and separate
 AUDIO_SECONDS = 5
 

@@ -84,7 +84,7 @@ def _join(place: str) -> None:
 
 
 def _summary(figures: dict[str, float]) -> str:
-    shown = [name for name in figures if name.endswith(("loss", "accuracy", "per_second"))]
+    shown = [name for name in figures if name.endswith(("loss", "accuracy", "per_second", "product_share"))]
     return ", ".join(f"{name.replace('_', ' ')} {figures[name]:.4g}" for name in shown)
 
 

@@ -30,6 +30,11 @@ class Devices:
         """Into how many parts rows are split."""
         return 1 if self.mesh is None else self.mesh.shape["data"]
 
+    @property
+    def count(self) -> int:
+        """How many devices there are."""
+        return 1 if self.mesh is None else self.mesh.size
+
     def padded(self, rows: int) -> int:
         """The next multiple of `data`: every device computes the same number of rows."""
         return -(-rows // self.data) * self.data

@@ -13,6 +13,8 @@ from jax import lax
 from cosy_jax.errors import CosyError
 from cosy_jax.nn import backend
 
+_LINEAR = "ri,oi->ro"
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -36,7 +38,7 @@ class Precision:
         """
         rows = x.reshape(-1, x.shape[-1])
         alone = len(rows) == 1 and self.compute != self.accumulate
-        y = _one_row(rows, kernel, self) if alone else self.einsum("ri,oi->ro", rows, kernel)
+        y = _one_row(rows, kernel, self) if alone else self.einsum(_LINEAR, rows, kernel)
         return y.reshape(*x.shape[:-1], -1)
 
     def einsum(self, spec: str, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -45,13 +47,62 @@ class Precision:
         The float32 result of bfloat16 operands is not only for accuracy: on a CPU's matrix unit a bfloat16 product
         with a bfloat16 result takes a path six times slower.
         """
-        return jnp.einsum(
-            spec,
-            x.astype(self.compute),
-            y.astype(self.compute),
-            precision=self.lax_precision,
-            preferred_element_type=self.accumulate,
-        )
+        x, y = x.astype(self.compute), y.astype(self.compute)
+        return _plain(spec, self, x, y) if self.compute == self.accumulate else _rounded(spec, self, x, y)
+
+
+def _plain(spec: str, precision: Precision, x: jax.Array, y: jax.Array) -> jax.Array:
+    wide = precision.accumulate
+    return jnp.einsum(spec, x, y, precision=precision.lax_precision, preferred_element_type=wide)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _rounded(spec: str, precision: Precision, x: jax.Array, y: jax.Array) -> jax.Array:
+    """`_plain`, whose gradients are products in the compute type too, as those of torch's autocast: JAX would multiply
+    the result's float32 gradient with the operands, in float32. Every axis of an operand is one of the other's or the
+    result's."""
+    return _plain(spec, precision, x, y)
+
+
+def _rounded_forward(
+    spec: str, precision: Precision, x: jax.Array, y: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _plain(spec, precision, x, y), (x, y)
+
+
+def _rounded_backward(
+    spec: str, precision: Precision, kept: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, y = kept
+    gradient = gradient.astype(precision.compute)
+    operands, result = spec.split("->")
+    one, other = operands.split(",")
+    to_x = _plain(f"{result},{other}->{one}", precision, gradient, y)
+    if spec == _LINEAR and len(x) % 2 == 0:
+        to_y = _kernel_gradient(gradient, x, precision=precision)
+    else:
+        to_y = _plain(f"{result},{one}->{other}", precision, gradient, x)
+    return to_x.astype(x.dtype), to_y.astype(y.dtype)
+
+
+_rounded.defvjp(_rounded_forward, _rounded_backward)
+
+
+@functools.partial(jax.jit, static_argnames=("precision",))
+def _kernel_gradient(gradient: jax.Array, rows: jax.Array, *, precision: Precision) -> jax.Array:
+    """Gradient (R, O) and rows (R, I), R even -> (O, I). XLA's CPU product of bfloat16 over the first axis of both is
+    four times slower than over the last, and a plain transpose would become that product again."""
+
+    def turned(x: jax.Array) -> jax.Array:
+        return x.reshape(2, len(x) // 2, -1).transpose(2, 0, 1).reshape(-1, len(x))
+
+    def over_last(gradient: jax.Array, rows: jax.Array) -> jax.Array:
+        return _plain("or,ir->oi", precision, turned(gradient), turned(rows))
+
+    def over_first(gradient: jax.Array, rows: jax.Array) -> jax.Array:
+        return _plain("ro,ri->oi", precision, gradient, rows)
+
+    return backend.by_platform(gradient, rows, cpu=over_last, other=over_first)
 
 
 @functools.partial(jax.jit, static_argnames=("precision",))

@@ -48,7 +48,7 @@ class Learner:
             (_, totals), gradient = jax.value_and_grad(summed, has_aux=True)(learnt, frozen, batch, key)
             return gradient, totals
 
-        self._gradient = jax.jit(gradient)
+        self.gradient = jax.jit(gradient)  # of a micro-batch's summed loss, with the totals
         self._evaluate = jax.jit(lambda *arguments: summed(*arguments)[1])
         self._apply = jax.jit(self._step, donate_argnums=0)
         self._add = jax.jit(lambda one, other: jax.tree.map(jnp.add, one, other), donate_argnums=0)
@@ -66,10 +66,14 @@ class Learner:
         """After micro-batches; `state` is used up. Figures: means of loss and more, `gradient_norm`, `weight`."""
         added = None
         for index, batch in enumerate(batches):
-            found = self._gradient(state.learnt, frozen, batch, jax.random.fold_in(key, index))
+            found = self.gradient(state.learnt, frozen, batch, jax.random.fold_in(key, index))
             added = found if added is None else self._add(added, found)
         assert added is not None
         return self._apply(state, *added)
+
+    def lower(self, state: State, frozen: Tree, batch: Any, key: jax.Array) -> list[jax.stages.Lowered]:
+        """The programs that take a micro-batch's gradient."""
+        return [self.gradient.lower(state.learnt, frozen, batch, key)]
 
     def evaluate(self, state: State, frozen: Tree, batch: Any, key: jax.Array) -> Totals:
         """The loss of what would be exported now."""

@@ -1,5 +1,6 @@
 """Figures of a run: lines, TensorBoard and a picture."""
 
+import math
 import time
 from typing import Any
 
@@ -13,25 +14,33 @@ from cosy_jax.train.run_folder import RunFolder
 class Reporter:
     """Collects the figures of steps and writes their means."""
 
-    def __init__(self, folder: RunFolder, unit: str) -> None:
-        self._folder, self._unit = folder, unit
-        self._steps: list[dict[str, jax.Array]] = []
-        self._positions, self._since = 0, time.perf_counter()
+    def __init__(self, folder: RunFolder, unit: str, product_rate: float) -> None:
+        """`product_rate`: the FLOP/s that products of matrices reach here."""
+        self._folder, self._unit, self._product_rate = folder, unit, product_rate
+        self._begin_anew()
         self._board = _board(folder)
 
-    def add(self, figures: dict[str, jax.Array], positions: int) -> None:
-        """Those of a step, still on the device, and how many positions it computed."""
+    def _begin_anew(self) -> None:
+        self._steps: list[dict[str, jax.Array]] = []
+        self._positions, self._flops, self._since = 0, 0.0, time.perf_counter()
+
+    def add(self, figures: dict[str, jax.Array], positions: int, flops: float) -> None:
+        """Those of a step, still on the device, how many positions it computed, and its FLOPs, nan where they are not
+        known."""
         self._steps.append(figures)
         self._positions += positions
+        self._flops += flops
 
     def means(self) -> dict[str, float]:
-        """Over the steps since the last call, with seconds a step and the rate, "tokens_per_second"."""
+        """Over the steps since the last call, with seconds a step, the rate, "frames_per_second", and where FLOPs are
+        known the share of the machine's product rate."""
         found = jax.device_get(self._steps)
-        now = time.perf_counter()
-        seconds = now - self._since
+        seconds = time.perf_counter() - self._since
         means = {name: float(sum(step[name] for step in found) / len(found)) for name in found[0]}
         rates = {"seconds_per_step": seconds / len(found), f"{self._unit}_per_second": self._positions / seconds}
-        self._steps, self._positions, self._since = [], 0, now
+        if math.isfinite(self._flops):
+            rates["product_share"] = self._flops / seconds / self._product_rate
+        self._begin_anew()
         return means | rates
 
     def write(self, step: int, figures: dict[str, Any]) -> None:

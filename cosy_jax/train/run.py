@@ -19,6 +19,8 @@ from cosy_jax.dataset.batches import split
 from cosy_jax.dataset.read import Dataset, open_dataset
 from cosy_jax.errors import CosyError
 from cosy_jax.nn.devices import ONE_DEVICE, Devices
+from cosy_jax.nn.product_rate import KINDS, product_rate
+from cosy_jax.train import cost
 from cosy_jax.train.checkpoints import Checkpoints
 from cosy_jax.train.export import export_model
 from cosy_jax.train.feed import Feed
@@ -32,7 +34,9 @@ from cosy_jax.train.stage import Stage, begin
 from cosy_jax.train.totals import Totals
 
 _MOST_SKIPPED = 10  # steps in a row
+_RATE_RUNS, _LONG_ENOUGH = 3, 0.005  # seconds of a product: all of them take less than half of one
 _ENCODED = ("llm", "flow")  # stages that learn from tokens and embeddings
+_REMAT = ("llm", "flow")  # stages that can compute layers again
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,10 @@ class _Run:
         self._held_out = Feed(dataset, stage.task, held_out, settings.seed, *place) if len(held_out) else None
         self._frozen = plan.devices.params(stage.frozen)
         self._key = jax.random.key(settings.seed)
-        self._reporter = Reporter(folder, stage.task.unit)
+        rate = plan.devices.count * product_rate(KINDS[settings.dtype], _RATE_RUNS, _LONG_ENOUGH)
+        self._reporter = Reporter(folder, stage.task.unit, rate)
+        self._flops: dict[Any, float] = {}  # of a micro-batch, by its shape
+        self._latest: tuple[int, Any] | None = None  # the last micro-batch and the length it is padded to
         self._last_held_out = math.inf
         self._samples = self._sampler(dataset, held_out if len(held_out) else trained)
 
@@ -125,6 +132,10 @@ class _Run:
                     self._checkpoints.save(state, self._last_held_out)
                 if self._samples is not None and step % settings.sample_every == 0:
                     self._speak(state, step)
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not cost.is_out_of_memory(error):
+                raise
+            raise self._too_large(state) from error
         finally:
             batches.close()
             self._reporter.close()
@@ -142,12 +153,39 @@ class _Run:
 
     def _step(self, state: State, step: int, batches: Iterator[tuple[int, Any]]) -> State:
         loaded = [next(batches) for _ in range(self._settings.accumulate)]
+        self._latest = max(loaded, key=lambda batch: _positions(*batch))
         key = jax.random.fold_in(self._key, step)
-        state, figures = self._stage.learner.step(
-            state, self._frozen, [self._devices.rows(batch) for _, batch in loaded], key
-        )
-        self._reporter.add(figures, sum(_positions(size, batch) for size, batch in loaded))
+        placed = [self._devices.rows(batch) for _, batch in loaded]
+        state, figures = self._stage.learner.step(state, self._frozen, placed, key)
+        # After the step was begun: what is counted for the first time is counted while the device works.
+        flops = sum(self._count(state, batch) for batch in placed)
+        self._reporter.add(figures, sum(_positions(*batch) for batch in loaded), flops)
         return state
+
+    def _count(self, state: State, batch: Any) -> float:
+        """FLOPs of a micro-batch; nan where they are not known."""
+        shape = cost.shape_of(batch)
+        if shape not in self._flops:
+            found = cost.flops(self._stage.learner.lower(state, self._frozen, batch, self._key))
+            if found is None:
+                return math.nan
+            self._flops[shape] = found
+        return self._flops[shape]
+
+    def _too_large(self, state: State) -> CosyError:
+        """What is said when the memory does not suffice."""
+        settings, task = self._settings, self._stage.task
+        remat = self._plan.stage in _REMAT and not settings.remat
+        if self._latest is None:
+            return cost.too_large(task.unit, task.budget, settings.batch_seconds / 2, remat)
+        size, batch = self._latest
+        positions = _positions(size, batch)
+        if positions <= size * self._devices.data:
+            return cost.too_large(task.unit, positions, None, remat)
+        programs = self._stage.learner.lower(state, self._frozen, self._devices.rows(batch), self._key)
+        share = cost.fitting_share(programs, (state, self._frozen), settings.accumulate)
+        seconds = settings.batch_seconds * share * positions / (task.budget * self._devices.data)
+        return cost.too_large(task.unit, positions, seconds, remat)
 
     def _report(self, state: State, step: int) -> None:
         figures = self._reporter.means()

@@ -14,12 +14,13 @@ from cosy_jax.errors import CosyError
 
 WORKER = """
 import json, sys
-print(json.dumps({"runs_on": "nothing", "cpu_seconds": 1.5}), flush=True)
+print(json.dumps({"runs_on": "nothing", "cpu_seconds": 1.5, "peak_bytes": 7}), flush=True)
 for line in sys.stdin:
     job = json.loads(line)
     if job.get("dtype") == "unknown":
         sys.exit(3)
-    print(json.dumps({"seconds": 2.5, "cpu_seconds": 4} if "run" in job else {"error": "no such stage"}), flush=True)
+    answer = {"seconds": 2.5, "cpu_seconds": 4, "peak_bytes": 8} if "run" in job else {"error": "no such stage"}
+    print(json.dumps(answer), flush=True)
 """
 
 
@@ -88,8 +89,8 @@ def test_missing_packages_are_named(checkouts, monkeypatch):
 def test_worker_answers_and_fails_aloud(checkouts, monkeypatch):
     monkeypatch.setattr(reference, "_NEEDS", ("json",))
     with Reference(sys.executable, checkouts, checkouts, "cpu") as worker:
-        assert (worker.runs_on, worker.cpu_seconds) == ("nothing", 1.5)
-        assert (worker.run(), worker.cpu_seconds) == (2.5, 4)
+        assert (worker.runs_on, worker.cpu_seconds, worker.peak_bytes) == ("nothing", 1.5, 7)
+        assert (worker.run(), worker.cpu_seconds, worker.peak_bytes) == (2.5, 4, 8)
         with pytest.raises(CosyError, match="no such stage"):
             worker.load("llm", "float32", LLMConfig())
         with pytest.raises(CosyError, match="status 3"):

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from cosy_jax import Synthesizer
 from cosy_jax.checkpoint.reader import load_params
 from cosy_jax.errors import CosyError
 from cosy_jax.train import run as run_module
+from cosy_jax.train.learner import Learner
 from cosy_jax.train.run import Plan, train
 from cosy_jax.train.settings import TrainSettings
 from tests.conftest import TINY
@@ -24,7 +26,7 @@ from tests.train.dataset import Utterances
 SETTINGS = TrainSettings(
     steps=6, batch_seconds=8, accumulate=2, learning_rate=1e-3, held_out=2, evaluate_every=2, save_every=2, log_every=1
 )
-TIMES = ("seconds_per_step", "ids_per_second", "frames_per_second")
+TIMES = ("seconds_per_step", "ids_per_second", "frames_per_second", "product_share")
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +60,8 @@ def test_a_run_in_two_parts_is_the_run_whole(tmp_path):
     assert {(step, "held_out_loss") for step in (2, 4, 6)} <= found.keys()
     assert found[6, "loss"] < found[1, "loss"]
     assert Synthesizer(whole / "export").params("llm")
+    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert all(0 < line["product_share"] < 1.5 for line in lines if "ids_per_second" in line)
 
 
 def test_low_rank_changes_are_an_adapter_and_a_model(tmp_path):
@@ -106,6 +110,37 @@ def test_ten_steps_that_are_not_finite_end_the_run(tmp_path):
         CosyError, match="10 steps in a row, up to step 1[0-9], were not finite: lower the learning rate"
     ):
         train(plan(tmp_path, learning_rate=1e30, steps=40, held_out=0, clip=1e30))
+
+
+@pytest.mark.parametrize(
+    ("error", "batch_seconds", "sentence"),
+    [
+        (MemoryError("Unable to allocate"), 8, "128 ids a batch: use shorter recordings, or remat=true"),
+        (
+            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory."),
+            16,
+            "384 ids a batch: set batch_seconds to 7.68, or remat=true",
+        ),
+    ],
+)
+def test_a_batch_that_is_too_large_is_one_sentence(tmp_path, monkeypatch, error, batch_seconds, sentence):
+    monkeypatch.setattr(Learner, "step", failing(error))
+    with pytest.raises(CosyError, match=f"^The memory does not suffice for {sentence}.$"):
+        train(plan(tmp_path, batch_seconds=batch_seconds))
+    assert not (tmp_path / "export").exists()
+
+
+def test_other_errors_stay_what_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(Learner, "step", failing(jax.errors.JaxRuntimeError("INTERNAL: no.")))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        train(plan(tmp_path))
+
+
+def failing(error):
+    def step(*args):
+        raise error
+
+    return step
 
 
 SCRIPT = """

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,16 @@ from cosy_jax.train.vocoder.config import GanConfig
 from cosy_jax.train.vocoder.generator import generate
 from cosy_jax.train.vocoder.losses import Batch
 from cosy_jax.train.vocoder.spectra import log_mel
-from cosy_jax.train.vocoder.steps import Draws, GanState, draws, step, update, with_adams
+from cosy_jax.train.vocoder.steps import (
+    Draws,
+    GanState,
+    d_gradients,
+    draws,
+    g_gradients,
+    step,
+    update,
+    with_adams,
+)
 from cosy_jax.train.vocoder.weight_norm import fold
 
 
@@ -47,6 +57,18 @@ class GanLearner:
         else:
             learnt, moments, figures = self._adversarial_step(state, batch, noise)
         return _advanced(state, learnt, moments, figures, ema=self._ema), figures
+
+    def lower(self, state: State, frozen: Tree, batch: Batch, key: jax.Array) -> list[jax.stages.Lowered]:
+        """The programs that take a batch's gradients; none while the generator learns alone."""
+        if int(state.step) <= self._alone:
+            return []
+        noise = jax.eval_shape(functools.partial(draws, config=self._config), key, batch)
+        options: dict[str, Any] = {"config": self._config, "precision": self._precision}
+        generator, discriminators = state.learnt["generator"], state.learnt["discriminators"]
+        return [
+            d_gradients.lower(discriminators, generator, batch, noise.discriminator, **options),
+            g_gradients.lower(generator, discriminators, batch, noise.generator, **options),
+        ]
 
     def evaluate(self, state: State, frozen: Tree, batch: Batch, key: jax.Array) -> Totals:
         """The mel distance alone: what discriminators think changes with them."""
