@@ -29,6 +29,7 @@ def spoken(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_text_of_a_file_and_of_standard_input(spoken, tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_bytes("\ufeffGood\r\n\n  morning.\n".encode())
     assert main(arguments(tmp_path / "a.wav", text=None, text_file=tmp_path / "a.txt")) == 0
@@ -51,6 +52,7 @@ def test_which_text_and_where_to(changes, sentence, tmp_path, capsys):
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_report_as_json(spoken, tmp_path, capsys):
     for words, first in ((arguments(tmp_path / "a.wav"), "prompt"), (conversion(tmp_path / "b.flac"), "prompt")):
         assert main([*words, "--json"]) == 0
@@ -62,6 +64,7 @@ def test_report_as_json(spoken, tmp_path, capsys):
         assert report["programs"].keys() == {"compiled", "cached", "seconds"} and report["tokens"] > 0
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing(spoken, tmp_path, capfd):
     assert main([*arguments(tmp_path / "a.wav"), "--quiet"]) == 0
     assert capfd.readouterr() == ("", "")
@@ -69,6 +72,7 @@ def test_quiet_says_nothing(spoken, tmp_path, capfd):
     assert capfd.readouterr().err.startswith("cosy-jax: No recording at 'absent.wav'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp3", "ogg", "opus"])
 def test_compressed_files(suffix, spoken, tmp_path):
     assert main(arguments(tmp_path / f"a.{suffix}")) == 0
@@ -83,6 +87,7 @@ def test_stream_report_as_json(tmp_path, capsys):
     assert main([*arguments("-"), "--stream", "--json"]) == 2
 
 
+@pytest.mark.slow
 def test_interactive_speaks_each_line_into_the_next_free_number(spoken, tmp_path, monkeypatch, capsys):
     (tmp_path / "a-1.wav").write_bytes(b"mine")
     monkeypatch.setattr("sys.stdin", standard_input("Good morning.\n\n?!\nGood morning.\n"))
@@ -107,6 +112,7 @@ def player(tmp_path, monkeypatch):
     return path
 
 
+@pytest.mark.slow
 def test_interactive_plays_where_it_can(spoken, player, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", standard_input("Good morning.\n"))
     assert main([*arguments(None, text=None), "--interactive"]) == 0
@@ -136,6 +142,7 @@ def test_progress_names_the_parts(monkeypatch):
     assert shown == [("language model", 0)] + [(f"flow {part + 1}/4", 1 + part / 4) for part in range(4)]
 
 
+@pytest.mark.slow
 def test_words_for_what_was_done(spoken, tmp_path, capsys):
     assert main(arguments(tmp_path / "a.wav")) == 0
     told = capsys.readouterr().err

@@ -49,6 +49,7 @@ def test_delayed_copy_at_another_rate(write, capsys):
     assert report["files"][0]["against_first"] is None
 
 
+@pytest.mark.slow
 def test_same_samples_in_two_formats(write, capsys):
     rounded = np.round(SPEECH * 32768) / 32768
     first, second = write("a.wav", rounded), write("b.flac", rounded)
@@ -58,6 +59,7 @@ def test_same_samples_in_two_formats(write, capsys):
     assert json.loads(capsys.readouterr().out)["files"][1]["against_first"]["snr_db"] is None
 
 
+@pytest.mark.slow
 def test_a_table_of_three(write, tmp_path, capsys):
     noisy = SPEECH + 0.01 * noise(0.6)
     files = [write("a.wav", SPEECH), write("b [red].wav", noisy), write("c.wav", np.append(SPEECH, pause(0.6)))]
@@ -76,6 +78,7 @@ def test_a_table_of_three(write, tmp_path, capsys):
     assert (tmp_path / "three.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_further_file_changes_no_figures(write, capsys):
     files = [write("a.wav", SPEECH), write("b.wav", 0.5 * SPEECH), write("c.wav", SPEECH, 16000)]
     reports = []
@@ -86,6 +89,7 @@ def test_a_further_file_changes_no_figures(write, capsys):
     assert reports[1][2]["against_first"]["rate"] == 16000
 
 
+@pytest.mark.slow
 def test_only_the_band_that_both_have_is_compared(write, capsys):
     hiss = noise(0.5)
     assert main(["compare", write("a.wav", hiss), write("b.wav", resample(hiss, RATE, 16000), 16000), "--json"]) == 0
@@ -93,6 +97,7 @@ def test_only_the_band_that_both_have_is_compared(write, capsys):
     assert found["mel_distance"] < 2  # 12 with the bands above 8 kHz
 
 
+@pytest.mark.slow
 def test_nothing_voiced(write, capsys):
     assert main(["compare", write("a.wav", noise(0.3)), write("b.wav", voice(200, 0.3))]) == 0
     printed = capsys.readouterr().out

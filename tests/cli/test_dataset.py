@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from cosy_jax.cli import main
 from tests.conftest import TINY
 from tests.dataset.conftest import recorded  # noqa: F401
@@ -13,6 +15,7 @@ def build(source, out, *options):
     return main([str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_built_and_shown(recorded, tmp_path, capsys):  # noqa: F811
     source = recorded.with_name("more.jsonl")
     source.write_text(recorded.read_text() + json.dumps(line("absent")) + "\n")

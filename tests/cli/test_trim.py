@@ -4,11 +4,13 @@ import re
 import warnings
 
 import numpy as np
+import pytest
 import soundfile
 
 from tests.cli.test_synthesize import RECORDING, add_voice
 
 
+@pytest.mark.slow
 def test_trimmed_voice_is_that_of_the_stretch(tmp_path, capsys):
     samples, rate = soundfile.read(RECORDING, dtype="float32")
     pause = np.zeros(rate // 2, np.float32)

@@ -123,6 +123,7 @@ def test_row_without_prompt_speech_takes_turns(synthesizer):
     assert_drawn(synthesizer, parts)
 
 
+@pytest.mark.slow
 def test_row_with_prompt_speech_and_a_fill_drawn_early(synthesizer):
     config = synthesizer.config.llm
     instead = ((4, config.fill_id), (40, config.eos_id))

@@ -50,6 +50,7 @@ def rows(synthesizer):
     return [context_row([5, 6, 7], [1, 2], config), context_row(list(range(20)), list(range(30)), config)]
 
 
+@pytest.mark.slow
 def test_same_seed_same_ids_alone_and_in_a_batch(synthesizer, rows):
     batch = run(synthesizer, rows, [3, 4], size=96)
     alone = run(synthesizer, rows[:1], [3])

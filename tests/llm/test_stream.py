@@ -58,6 +58,7 @@ def test_blocks_join_to_the_whole_run(synthesizer, row, sizes, seed):
     assert len(blocks[0]) <= sizes[0] and all(0 < len(block) <= sizes[1] for block in blocks[1:])
 
 
+@pytest.mark.slow
 def test_a_batch_in_blocks_is_the_batch_whole(synthesizer):
     config, policy = synthesizer.config, synthesizer.policy()
     rows = [context_row([5, 6, 7], [1, 2], config.llm), context_row(list(range(20)), list(range(30)), config.llm)]

@@ -109,6 +109,7 @@ def test_no_other_module_asks_for_the_default_backend():
     assert asking == [REPOSITORY / "cosy_jax" / "nn" / "backend.py"]
 
 
+@pytest.mark.slow
 def test_ids_do_not_depend_on_the_way():
     def ids():
         arguments, static = generate_arguments(FLOAT32, new=8)

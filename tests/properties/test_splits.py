@@ -67,6 +67,7 @@ def test_audio_of_arriving_tokens(synthesizer, solver, whole, blocks):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(seed=st.integers(0, 1000), first=st.integers(1, 40), block=st.integers(1, 40))
 def test_ids_in_blocks(synthesizer, seed, first, block):
@@ -79,6 +80,7 @@ def test_ids_in_blocks(synthesizer, seed, first, block):
     assert expected and ids(first, block) == expected
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(text=st.lists(st.integers(0, 600), min_size=1, max_size=16).flatmap(splits), block=st.integers(1, 20))
 def test_ids_of_arriving_text(synthesizer, text, block):

@@ -107,6 +107,7 @@ def test_second_stream_compiles_nothing(synthesizer):
     assert compiled.programs == 0
 
 
+@pytest.mark.slow
 def test_vocoder_pieces_equal_one_pass(synthesizer):
     mel = RANDOM.normal(-4, 2, (230, 80)).astype(np.float32)
     params, config = synthesizer.params("vocoder"), synthesizer.config

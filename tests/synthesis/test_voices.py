@@ -66,14 +66,13 @@ def test_what_was_saved_comes_back(tmp_path):
     assert list(folder.iterdir()) == [path]
 
 
-@pytest.mark.slow
-@pytest.mark.slow
 def test_same_voice_is_the_same_file(tmp_path):
     path = save_voice(tmp_path, "ann", VOICE, CONFIG)
     files = {save_voice(tmp_path, "ann", VOICE, CONFIG, overwrite=True).read_bytes() for _ in range(10)}
     assert files == {path.read_bytes()}
 
 
+@pytest.mark.slow
 def test_saved_voice_speaks_as_the_recording_does(synthesizer, tmp_path):
     voice = synthesizer.voice(REPOSITORY / "tests/data/prompt_1.flac", "Some words.")
     save_voice(tmp_path, "ann", voice, synthesizer.config)

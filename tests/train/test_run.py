@@ -50,6 +50,7 @@ def same(one, other, stage="llm"):
     return read[0] == read[1]
 
 
+@pytest.mark.slow
 def test_a_run_in_two_parts_is_the_run_whole(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(plan(whole))
@@ -105,6 +106,7 @@ def test_another_run_is_not_gone_on_with(tmp_path):
     assert (tmp_path / "other" / "letter.txt").read_text() == "Dear"
 
 
+@pytest.mark.slow
 def test_ten_steps_that_are_not_finite_end_the_run(tmp_path):
     with pytest.raises(
         CosyError, match="10 steps in a row, up to step 1[0-9], were not finite: lower the learning rate"
