@@ -219,6 +219,7 @@ def test_other_files_are_not_replaced(model, tmp_path):
     assert [path.name for path in out.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_conversion_leaves_the_earlier_one(model, tmp_path):
     def interrupt(file, done, total):
         if file == "vocoder.safetensors":

@@ -71,6 +71,7 @@ def test_unfinished_row_ends_before_its_lookahead(solve_row):
     assert np.abs(part[:50] - whole[:50]).max() <= 1e-5 * np.abs(whole).max()
 
 
+@pytest.mark.slow
 def test_rows_at_times_of_their_own_are_each_what_it_is_alone(synthesizer):
     """Training draws a time for each row; the solver has one for all."""
     config, random = synthesizer.config.flow, np.random.default_rng(0)

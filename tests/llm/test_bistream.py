@@ -145,6 +145,7 @@ def test_row_with_prompt_speech_and_a_fill_drawn_early(synthesizer):
     assert_drawn(synthesizer, parts)
 
 
+@pytest.mark.slow
 def test_prompt_speech_left_at_the_end_follows_the_task_id(synthesizer):
     config = synthesizer.config.llm
     tokens = scripted(synthesizer, singly(TEXT[:3]), ((20, config.eos_id),))

@@ -50,6 +50,7 @@ def flat(blocks):
     return list(itertools.chain.from_iterable(blocks))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(1, 1), (28, 25), (7, 13), (500, 1)])
 @pytest.mark.parametrize("seed", [3, 11])
 def test_blocks_join_to_the_whole_run(synthesizer, row, sizes, seed):

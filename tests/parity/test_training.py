@@ -20,6 +20,7 @@ def missed(synthesizer, dump):
     return {check.name for check in checks if not check.ok}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dump", [*LLM, FLOW])
 def test_as_the_reference(synthesizer, dump):
     assert missed(synthesizer, dump) == set()

@@ -47,6 +47,7 @@ def test_modes_speak_differently(synthesizer):
     assert all(len(speech.audio) == 960 * len(speech.tokens) for speech in speeches)
 
 
+@pytest.mark.slow
 def test_cross_lingual_text_keeps_its_own_prefix(synthesizer):
     own = "You are a helpful assistant.<|endofprompt|>Good morning."
     assert lm_context("cross-lingual", VOICE, text=own)[0] == ""

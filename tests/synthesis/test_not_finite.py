@@ -43,6 +43,7 @@ def broken():
     return model
 
 
+@pytest.mark.slow
 def test_speech_of_no_numbers_is_an_error(synthesizer, broken, voice):
     with pytest.raises(CosyError, match=MESSAGE.format("flow")):
         synthesizer.speak(Request("Good morning.", loud(voice)))

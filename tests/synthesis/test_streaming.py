@@ -54,6 +54,7 @@ def test_interleaved_and_cancelled_streams_do_not_disturb(synthesizer, solver):
     np.testing.assert_array_equal(np.concatenate(pieces), np.concatenate(alone))
 
 
+@pytest.mark.slow
 def test_same_state_continues_twice(synthesizer):
     params, config = synthesizer.params("flow"), synthesizer.config.flow
     tokens = np.asarray([*PROMPT.speech_tokens, *TOKENS], np.int32)

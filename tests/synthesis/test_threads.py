@@ -49,6 +49,7 @@ def test_weights_are_read_once(monkeypatch):
     assert all(params is found[index % 2] for index, params in enumerate(found))
 
 
+@pytest.mark.slow
 def test_numbers_are_read_out_alike():
     texts = [f"{TEXTS[1]} {TEXTS[2]} {number}" for number in range(100, 100 + THREADS)]
     for _ in range(3):

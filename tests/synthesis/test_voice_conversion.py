@@ -60,6 +60,7 @@ def test_converts_to_the_source_tokens(synthesizer, voice):
     assert list(speech.seconds) == ["speech tokens", "flow", "vocoder"]
 
 
+@pytest.mark.slow
 def test_voice_and_speed_matter(synthesizer, voice):
     plain = synthesizer.convert_voice(SOURCE, voice)
     other = synthesizer.convert_voice(SOURCE, synthesizer.voice(SOURCE))

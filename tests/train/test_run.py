@@ -95,6 +95,7 @@ def test_preference_is_learnt(tmp_path):
     assert found[8, "margin"] > 0 and found[8, "preferred"] == 1
 
 
+@pytest.mark.slow
 def test_another_run_is_not_gone_on_with(tmp_path):
     train(plan(tmp_path, steps=1))
     with pytest.raises(CosyError, match="is a run with other learning_rate"):
