@@ -69,7 +69,7 @@ def _figures(group: list[Judgement]) -> Summary:
         **_spread("head_silence", judged, lambda one: one["head_silence"]),
         **_spread("tail_silence", judged, lambda one: one["tail_silence"]),
         "dnsmos": _dnsmos(judged),
-        "reference": _against_reference([one for one in judged if "reference" in one]),
+        "reference": _against_reference([one for one in judged if one.get("reference")]),
     }
 
 

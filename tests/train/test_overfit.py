@@ -37,8 +37,8 @@ def before_and_after(stage, task, size, settings):
     """Mean figures of the eight, with fixed draws."""
     learner = Learner(task.loss, Whole(), make_optimiser(settings), settings.ema)
     state = learner.init(draw_initial(stage, CONFIG, 0))
-    random, key, rows = np.random.default_rng(0), jax.random.key(0), list(utterances())
-    batches = [task.batch(rows, size, random) for _ in range(BATCHES)]
+    key, rows = jax.random.key(0), list(utterances())
+    batches = [task.batch(rows, size, [(batch, row) for row in range(COUNT)]) for batch in range(BATCHES)]
 
     def evaluated():
         found = [learner.evaluate(state, {}, batches[0], jax.random.key(1000 + draw)).means() for draw in range(DRAWS)]
