@@ -56,6 +56,7 @@ def test_a_release_comes_back(original, tmp_path):
     assert manifest["sources"]["flow.pt"] == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
+@pytest.mark.slow
 def test_safetensors_releases_convert_alike(original, tmp_path):
     write_release(tmp_path / "model", "safetensors")
     convert(original[0], tmp_path / "pt")

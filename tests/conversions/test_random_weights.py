@@ -18,6 +18,7 @@ def test_same_seed_same_files(tmp_path):
     assert a == b and a != c
 
 
+@pytest.mark.slow
 def test_folder_loads_strictly_and_has_a_byte_tokenizer(tmp_path):
     assert main(["init", "--size", "tiny", "--dtype", "bfloat16", str(tmp_path / "w")]) == 0
     synthesizer = Synthesizer(tmp_path / "w")

@@ -63,6 +63,7 @@ def test_padding_changes_nothing(solve_row, streaming):
     assert np.abs(alone - padded).max() <= 1e-5 * np.abs(alone).max()
 
 
+@pytest.mark.slow
 def test_unfinished_row_ends_before_its_lookahead(solve_row):
     whole = solve_row(40, 40, streaming=True)
     part = solve_row(28, 28, streaming=True, finalize=False)

@@ -71,6 +71,7 @@ def test_cache_grows_and_shrinks_with_the_rows_in_it(synthesizer):
     np.testing.assert_array_equal(results[0].ids, results[2].ids)
 
 
+@pytest.mark.slow
 def test_same_jobs_compile_nothing_new(synthesizer):
     decode(synthesizer, jobs(synthesizer.config.llm), rows=3)
     with count_compilations() as compiled:

@@ -72,6 +72,7 @@ def test_layers_picture_shows_both_errors_and_the_first_finding():
     assert [shows(png, colour) for colour in (OURS, REFERENCE, FIRST)] == [True, False, False]
 
 
+@pytest.mark.slow
 def test_each_stage_and_each_dump_gets_its_panels():
     one, two = (pixels(plots.layers_picture(rows, None)).shape for rows in (LAYERS[:1], LAYERS))
     assert two[0] == 2 * one[0] and two[1] == one[1]

@@ -31,6 +31,7 @@ def test_faulty_globs_are_one_sentence(params, freeze, words):
         Whole(freeze).split(params, KEY)
 
 
+@pytest.mark.slow
 def test_changes_begin_as_none_and_merge_to_what_they_did(synthesizer, params):
     config = synthesizer.config.llm
     rows = stack_rows([training_row([3], [4, 5], range(9), config)], 16)
