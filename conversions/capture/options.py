@@ -116,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
         "--stages", nargs="+", default=STAGES, choices=STAGES, metavar="STAGE",
         help=f"some of: {' '.join(STAGES)} (default: all); trace adds layers to llm, flow and hift",
     )  # fmt: skip
+    _add_speech_options(parser)
+    return parser
+
+
+def _add_speech_options(parser: argparse.ArgumentParser) -> None:
+    """What is spoken, and by which language model."""
     parser.add_argument("--llm", default="base", choices=("base", "rl"), help="llm.pt or llm.rl.pt (default: base)")
     parser.add_argument(
         "--steps", type=int, metavar="N", help="at most N speech ids a segment (default: 20 a text token)"
@@ -128,4 +134,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--prompt-text", metavar="TEXT", help=f"what is said in the recording, '{_PREFIX}' is put before it if missing"
     )
-    return parser

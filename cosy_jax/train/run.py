@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -107,6 +108,8 @@ class _Run:
         place = (plan.devices.local_data, jax.process_index(), jax.process_count())
         self._feed = Feed(dataset, stage.task, trained, settings.seed, *place)
         self._held_out = Feed(dataset, stage.task, held_out, settings.seed, *place) if len(held_out) else None
+        if left_out := self._feed.left_out + (self._held_out.left_out if self._held_out else 0):
+            warnings.warn(f"{left_out} utterances are longer than the longest batch, and left out.", stacklevel=2)
         self._frozen = plan.devices.params(stage.frozen)
         self._key = jax.random.key(settings.seed)
         rate = plan.devices.count * product_rate(KINDS[settings.dtype], _RATE_RUNS, _LONG_ENOUGH)

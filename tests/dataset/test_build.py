@@ -1,6 +1,5 @@
 """From recordings to shards, and back."""
 
-import json
 import math
 import os
 import shutil
@@ -18,15 +17,13 @@ import soundfile
 from cosy_jax.audio.read import load_audio
 from cosy_jax.checkpoint.reader import encoders_digest
 from cosy_jax.dataset.encode import Bounds, training_log_mel
-from cosy_jax.dataset.items import Reason
 from cosy_jax.dataset.read import open_dataset
-from cosy_jax.dataset.report import read_report
 from cosy_jax.errors import CosyError
 from cosy_jax.prompt.encode import batch_speech_tokens, encode_prompt
 from cosy_jax.prompt.features import mel_spectrogram
 from cosy_jax.text.check import SYSTEM_PREFIX
 from tests.conftest import TINY
-from tests.dataset.recordings import TEXT, line, manifest, piece, tone
+from tests.dataset.recordings import TEXT, line, manifest
 from tests.reference import REPOSITORY
 
 
@@ -117,52 +114,6 @@ def test_read_as_the_reference_reads(data):
         assert all(isinstance(value, float) for value in row["utt_embedding"])
 
 
-def kaldi(recorded, folder):
-    wavs = {path.stem: path for path in recorded.parent.iterdir() if path.suffix in (".wav", ".flac")}
-    tables = {
-        "wav.scp": {key: str(path) for key, path in sorted(wavs.items())},
-        "text": {key: f"{TEXT}  Fine. " for key in wavs},
-        "utt2spk": {key: "ben" if key == "b0" else "anna" for key in wavs},
-        "instruct": {"a0": "Be.<|endofprompt|>"},
-    }
-    for name, table in tables.items():
-        (folder / name).write_text("".join(f"{key} {value}\n" for key, value in table.items()))
-    return folder
-
-
-def test_kaldi_folder(recorded, data, build, tmp_path):
-    report = build(kaldi(recorded, tmp_path), tmp_path / "out")
-    assert report.taken == 5 and not report.left_out
-    dataset, other = open_dataset(tmp_path / "out"), open_dataset(data)
-    assert dataset.keys == other.keys
-    assert dataset[1].text == f"{TEXT} Fine." and dataset[0].instruct == "Be.<|endofprompt|>"
-    for index in range(5):
-        np.testing.assert_array_equal(dataset[index].speech_tokens, other[index].speech_tokens)
-        np.testing.assert_array_equal(dataset[index].speaker_embedding, other[index].speaker_embedding)
-
-
-def test_kaldi_lines_that_do_not_fit(recorded, build, tmp_path):
-    folder = kaldi(recorded, tmp_path)
-    with (folder / "wav.scp").open("a") as file:
-        file.write("a1 other.wav\nc0 sox a.mp3 |\nc1 c1.wav\n")
-    with (folder / "text").open("ab") as file:
-        file.write(b"c0 Hello.\nc2 Hello.\n\xff\n")
-    with (folder / "utt2spk").open("a") as file:
-        file.write("c0 anna\nc1 anna\n")
-    report = build(folder, tmp_path / "out")
-    assert report.taken == 5
-    assert {(left.key, left.reason) for left in report.left_out} == {
-        ("a1", Reason.REPEATED),
-        ("c0", Reason.UNREADABLE),
-        ("c1", Reason.INCOMPLETE),
-        ("c2", Reason.INCOMPLETE),
-        (None, Reason.BAD_LINE),
-    }
-    (folder / "utt2spk").unlink()
-    with pytest.raises(CosyError, match="lacks utt2spk"):
-        build(folder, tmp_path / "other")
-
-
 def without(data, folder, *columns):
     """The shards as the reference's tools leave them where nothing was computed, in one row group each."""
     folder.mkdir()
@@ -189,75 +140,6 @@ def test_shards_without_tokens_are_completed(data, build, tmp_path):
         np.testing.assert_array_equal(before.speaker_embedding, after.speaker_embedding)
         assert after.instruct == SYSTEM_PREFIX
         assert (before.rejected_tokens is None) == (after.rejected_tokens is None)
-
-
-def test_nothing_is_dropped_silently(build, tmp_path):
-    piece(tmp_path / "good", 0, 2)
-    piece(tmp_path / "brief", 0, 1.05)
-    tone(tmp_path / "short.wav", 0.9)
-    tone(tmp_path / "long.wav", 30.1, 16000)
-    tone(tmp_path / "low.wav", 2, 8000)
-    tone(tmp_path / "silent.wav", 2, level=0)
-    (tmp_path / "noise.wav").write_bytes(b"no audio")
-    (tmp_path / "cut.wav").write_bytes((tmp_path / "good.wav").read_bytes()[:20000])
-    lines = [
-        line("good"),
-        line("short"),
-        line("long"),
-        line("low"),
-        line("silent"),
-        line("noise"),
-        line("cut"),
-        line("absent"),
-        line("device", "/dev/zero"),
-        line("good", text="Again."),
-        line("empty", "good.wav", text=" "),
-        line("dots", "good.wav", text="..."),
-        line("wordy", "good.wav", text="word " * 201),
-        line("dense", "brief.wav", text="word " * 80),
-        line("nobody", "good.wav", speaker=" "),
-        line("rejected", "good.wav", rejected_wav="short.wav"),
-        line("unknown", pitch=2),
-        "{no json",
-    ]
-    report = build(manifest(tmp_path, *lines), tmp_path / "out")
-    assert report.taken == 1 and report.taken + len(report.left_out) == len(lines)
-    found = {left.key: (left.reason, left.error) for left in report.left_out}
-    assert {key: reason for key, (reason, _) in found.items()} == {
-        "short": Reason.SHORT,
-        "long": Reason.LONG,
-        "low": Reason.LOW_RATE,
-        "silent": Reason.SILENT,
-        "noise": Reason.UNREADABLE,
-        "cut": Reason.UNREADABLE,
-        "absent": Reason.UNREADABLE,
-        "device": Reason.UNREADABLE,
-        "good": Reason.REPEATED,
-        "empty": Reason.UNSPEAKABLE,
-        "dots": Reason.UNSPEAKABLE,
-        "wordy": Reason.LONG_TEXT,
-        "dense": Reason.MISMATCH,
-        "nobody": Reason.BAD_LINE,
-        "rejected": Reason.REJECTED,
-        "unknown": Reason.BAD_LINE,
-        None: Reason.BAD_LINE,
-    }
-    assert found["long"][1] == "The recording is 30.1 s long: cut it to 30 s or less."
-    assert found["low"][1] == "The recording has a sample rate of 8000 Hz: use one of 16000 Hz or more."
-    for _, error in found.values():
-        assert error.endswith(".") and "\n" not in error
-    assert read_report(tmp_path / "out") == report
-    assert report.single_speakers == report.speakers == 1
-    written = json.loads((tmp_path / "out/report.json").read_text())
-    assert written["left_out"]["its recording cannot be read"] == 4
-
-
-def test_nothing_usable_is_an_error_and_reported(build, tmp_path):
-    with pytest.raises(CosyError, match="No utterance can be used, .*report.json says why"):
-        build(manifest(tmp_path, line("absent")), tmp_path / "out")
-    assert read_report(tmp_path / "out").taken == 0
-    with pytest.raises(CosyError, match="is not complete"):
-        open_dataset(tmp_path / "out")
 
 
 def test_finished_data_is_left_as_it_is(recorded, data, build):
