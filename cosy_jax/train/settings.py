@@ -62,6 +62,8 @@ class TrainSettings:
             self._require(name, getattr(self, name) >= 0, "0 or more")
         for name in ("beta1", "beta2", "ema", "dropout"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 up to, not including, 1")
+        # Else a run that goes on would have part of a mean's steps before it.
+        self._require("save_every", self.save_every % self.log_every == 0, "a multiple of log_every")
         self._require("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
         self._require("export", self.export in ("last", "best"), "last or best")
         self._require("dtype", self.dtype in PRECISIONS, f"one of {', '.join(PRECISIONS)}")

@@ -28,6 +28,7 @@ def utterances(monkeypatch):
         ("llm", ["--set", "clip=often"], "The setting clip is 'often': it must be a number"),
         ("llm", ["--set", "steps=1.5"], "The setting steps is 1.5: it must be a whole number"),
         ("llm", ["--set", "ema=1.0"], "it must be from 0 up to, not including, 1"),
+        ("llm", ["--set", "save_every=15"], "The setting save_every is 15: it must be a multiple of log_every"),
         ("llm", ["--set", "schedule=slow"], "it must be one of constant, inverse-sqrt, cosine"),
         ("llm", ["--config", "absent.toml"], "Cannot read absent.toml"),
         ("flow", ["--set", "dpo=true"], "dpo is for the language model"),
