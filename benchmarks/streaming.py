@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.options import add_cache_option, add_dtype_option
 from benchmarks.table import Figure, add_json_option, write_figures
 from benchmarks.workload import NEW_TOKENS, PROMPT_TOKENS, TEXT_IDS, standard_prompt
-from cosy_jax.flow.streaming import state_bytes
+from cosy_jax.flow.pages import page_bytes
 from cosy_jax.llm.context import Context
 from cosy_jax.llm.speech_lm import context_row
 from cosy_jax.llm.stream import stream_tokens
@@ -25,20 +25,26 @@ from cosy_jax.nn.compile_cache import start_jax
 from cosy_jax.nn.precision import get_precision
 from cosy_jax.synthesis.streaming import SolvePiece, cached_solver, exact_solver, stream_audio
 from cosy_jax.synthesis.synthesizer import Synthesizer
-from cosy_jax.vocoder import streaming as vocoder_streaming
+from cosy_jax.vocoder.streaming import VocoderState, VocoderStep, extend, init_state
 
 SHOWN = (1, 5, 20, 60)
 FIRST_HOP = 25  # tokens, a chunk of attention; the standard prompt ends on one
 
 
+def speak_piece(synthesizer: Synthesizer, state: VocoderState, mel: np.ndarray) -> VocoderState:
+    """The vocoder's part of a piece; its state after it."""
+    ((_, after),) = extend(synthesizer.params("vocoder"), [VocoderStep(state, mel, False)], synthesizer.config)
+    return after
+
+
 def time_pieces(synthesizer: Synthesizer, make_solver: Callable[[], SolvePiece], tokens: np.ndarray) -> list[float]:
     """Seconds of each piece of FIRST_HOP new tokens, flow and vocoder, until the tokens end."""
     lookahead, seconds = synthesizer.config.flow.lookahead, []
-    solve, state = make_solver(), vocoder_streaming.init_state(synthesizer.config.vocoder)
+    solve, state = make_solver(), init_state(synthesizer.config.vocoder)
     for until in range(PROMPT_TOKENS + FIRST_HOP, len(tokens) - lookahead + 1, FIRST_HOP):
         start = time.perf_counter()
         mel = solve(tokens, until, False)
-        _, state = vocoder_streaming.extend(synthesizer.params("vocoder"), state, mel, synthesizer.config, False)
+        state = speak_piece(synthesizer, state, mel)
         seconds.append(time.perf_counter() - start)
     return seconds
 
@@ -64,8 +70,8 @@ def time_first_audio(synthesizer: Synthesizer, make_solver: Callable[[], SolvePi
     drawn = time.perf_counter()
     mel = make_solver()(tokens, PROMPT_TOKENS + FIRST_HOP, False)
     solved = time.perf_counter()
-    state = vocoder_streaming.init_state(synthesizer.config.vocoder)
-    vocoder_streaming.extend(synthesizer.params("vocoder"), state, mel, synthesizer.config, False)
+    state = init_state(synthesizer.config.vocoder)
+    speak_piece(synthesizer, state, mel)
     end = time.perf_counter()
     return {"language model": drawn - start, "flow": solved - drawn, "vocoder": end - solved, "all": end - start}
 
@@ -122,7 +128,7 @@ def main() -> None:
     for name, solver in {"cached": cached, "exact": exact}.items():
         if name in args.solvers:
             print_solver(synthesizer, name, solver, tokens, offline)
-    print(f"cache: {state_bytes(config, precision, 50) / 2**20:.1f} MiB a chunk of 50 frames")
+    print(f"cache: {page_bytes(config, precision) / 2**20:.1f} MiB a chunk of 50 frames")
 
 
 if __name__ == "__main__":

@@ -80,11 +80,11 @@ class Flow(nn.Module):
         return Condition(mu, cond, speaker, c.token_mel_ratio * lengths)
 
     def piece_condition(
-        self, tokens: jax.Array, length: jax.Array, begin: jax.Array, speaker: jax.Array
+        self, tokens: jax.Array, lengths: jax.Array, begin: jax.Array, speaker: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """mu (1, T, M) of a window of tokens int (1, L) that may begin before the first one (at `begin`), and the
-        projected speaker (1, M)."""
-        h = self.lookahead(embed_tokens(self.token_embedding, tokens, length), begin)
+        """mu (B, T, M) of windows of tokens int (B, L) that may begin before the first one, which is at `begin` (B,),
+        and the projected speakers (B, M)."""
+        h = self.lookahead(embed_tokens(self.token_embedding, tokens, lengths), begin)
         mu = jnp.repeat(h, self.config.token_mel_ratio, axis=1)
         return mu, project_speaker(self.speaker_projection, speaker)
 

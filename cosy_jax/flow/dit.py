@@ -90,8 +90,8 @@ class LayerPast(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What a piece of an utterance needs of the pieces before it: the frames that came before (a number), the inputs
-    of both convolutions (B, K - 1, D) and each layer's keys and values."""
+    """What a piece of an utterance needs of the pieces before it: the frames that came before (a number, or (B, 1)),
+    the inputs of both convolutions (B, K - 1, D) and each layer's keys and values."""
 
     start: jax.Array | int
     convolutions: tuple[jax.Array, ...]

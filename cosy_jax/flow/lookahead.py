@@ -21,13 +21,13 @@ class Lookahead(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, begin: jax.Array | int = 0) -> jax.Array:
-        """x (B, L, M), zero right of each row's end -> (B, L, M). Positions left of `begin` lie before the first
-        token: the second convolution sees zeros there."""
+        """x (B, L, M), zero right of each row's end -> (B, L, M). Positions left of `begin`, 0 or (B,), lie before the
+        first token: the second convolution sees zeros there."""
         c = self.config
         padding = (0, c.lookahead)
         ahead = Conv1d(c.lookahead_channels, c.lookahead + 1, padding=padding, precision=self.precision, name="conv1")
         y = jax.nn.leaky_relu(ahead(x), 0.01)
-        y = jnp.where((jnp.arange(x.shape[1]) >= begin)[:, None], y, 0.0)
+        y = jnp.where((jnp.arange(x.shape[1]) >= jnp.reshape(begin, (-1, 1)))[..., None], y, 0.0)
         return x + Conv1d(c.mel_bands, 3, precision=self.precision, name="conv2")(y)
 
 

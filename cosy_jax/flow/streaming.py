@@ -1,14 +1,15 @@
-"""The flow piece by piece: each piece costs the same, whatever came before.
+"""The flow piece by piece, many utterances at a time: each piece costs the same, whatever came before.
 
 Attention is masked in chunks of `chunk_frames`, so a finished chunk never changes. Of what came before, a piece needs
-each layer's keys and values and the last inputs of two convolutions, at each Euler step; `FlowState` holds them and
-is handed from piece to piece. Pieces joined equal one chunk-masked solve of the whole utterance.
+each layer's keys and values and the last inputs of two convolutions, at each Euler step, which `pages` holds. Pieces
+joined equal one chunk-masked solve of the whole utterance, whatever other rows there are.
 
-N Euler steps, R rows (with and without condition), S slots of past frames, T frames of a piece, H heads, E head width,
-K convolution taps, D model, M mel bands. The newest past frame is in the last slot.
+N Euler steps, R rows, each with and without condition, T frames of a piece, C of a chunk and page, L tokens, G pages a
+row looks back on, W pages a piece can fill, K convolution taps, D model, M mel bands.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -19,159 +20,175 @@ from jax import lax
 from cosy_jax.config import FlowConfig
 from cosy_jax.flow.cfm import Condition, Flow, guided_step, time_steps
 from cosy_jax.flow.dit import LayerPast, Past
+from cosy_jax.flow.pages import (
+    BLANK,
+    NOWHERE,
+    FlowPages,
+    gather_layer,
+    gather_slots,
+    scatter_layer,
+    scatter_slots,
+)
 from cosy_jax.nn import buckets
 from cosy_jax.nn.noise import flow_noise
 from cosy_jax.nn.precision import Precision
 from cosy_jax.prompt.encode import Prompt
 
-_ROWS = 2
 _LEFT_TOKENS = 2  # that the lookahead's second convolution sees
+_FAR = np.iinfo(np.int32).max // 4  # chunks: as far back as there is anything
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class FlowState:
-    """What a piece hands to the next: both convolutions' last inputs (N, R, K - 1, D), each layer's keys and values
-    (N, R, S, H, E), and the number of frames so far ()."""
-
-    convolutions: tuple[jax.Array, ...]
-    layers: tuple[LayerPast, ...]
-    frames: jax.Array
-
-
-@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Piece:
-    """One padded piece: tokens int (1, L) from two before its first one on, of which `length` (1,) exist and those
-    left of `begin` () do not; prompt_mel (T, M), zero right of the prompt; noise (T, M); speaker (1, 192); `count` ()
-    frames of the T are real."""
+    """What is to be solved of one utterance: the frames from `start`, which begins a chunk, to token `until`.
+
+    `tokens` int (L,) are all so far, the prompt's first; those from `until` on are lookahead, and where they end the
+    utterance does. `until` lies on a chunk's end unless it is the last. Of the past, `pages` hold the chunks from
+    `first` on, and `read` the convolutions' inputs; a page for each chunk that the piece finishes is in `fills`, unless
+    nothing follows, and `write` is the slot. `left_chunks` bounds how far attention looks back beyond a query's own
+    chunk; None: to the start.
+    """
+
+    tokens: np.ndarray
+    prompt: Prompt
+    start: int
+    until: int
+    first: int
+    pages: tuple[int, ...]
+    fills: tuple[int, ...]
+    read: int
+    write: int
+    left_chunks: int | None = None
+
+    def frames(self, config: FlowConfig) -> int:
+        """Mel frames of the piece."""
+        return config.token_mel_ratio * self.until - self.start
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class PieceBatch:
+    """Padded pieces: tokens int (R, L) from two before each first one on, of which `lengths` (R,) exist and those left
+    of `begin` (R,) do not; prompt_mel (R, T, M), zero right of the prompt; noise (R, T, M); speaker (R, 192); `start`
+    and `count` (R,), the first frame and the number of real ones. Pages looked back on (R, G), whose first frame is
+    `first` (R,), and filled (R, W); slots `read` and `write` (R,); `left` (R,), chunks that are looked back on."""
 
     tokens: jax.Array
-    length: jax.Array
+    lengths: jax.Array
     begin: jax.Array
     prompt_mel: jax.Array
     noise: jax.Array
     speaker: jax.Array
+    start: jax.Array
     count: jax.Array
+    first: jax.Array
+    pages: jax.Array
+    fills: jax.Array
+    read: jax.Array
+    write: jax.Array
+    left: jax.Array
 
 
-def init_state(config: FlowConfig, precision: Precision) -> FlowState:
-    """The state before the first piece."""
-
-    def zeros(*shape: int, dtype: jnp.dtype = jnp.float32) -> jax.Array:
-        return jnp.zeros((config.num_steps, _ROWS, *shape), dtype)
-
-    convolutions = (zeros(config.conv_kernel - 1, config.dim),) * 2
-    nothing = zeros(0, config.heads, config.head_dim, dtype=precision.compute)
-    return FlowState(convolutions, (LayerPast(nothing, nothing),) * config.depth, jnp.zeros((), jnp.int32))
+def batch_pieces(pieces: Sequence[Piece], config: FlowConfig, rows: int, frames: int, pages: int) -> PieceBatch:
+    """The pieces as a batch of `rows` rows, `frames` (T) frames and a past of `pages` (G) pages; rows beyond them
+    repeat the first and leave nothing behind."""
+    stacked = [_padded(piece, config, frames, pages) for piece in pieces]
+    idle = stacked[0] | {"fills": np.full_like(stacked[0]["fills"], NOWHERE), "write": np.int32(NOWHERE)}
+    stacked += [idle] * (rows - len(pieces))
+    return PieceBatch(**{name: jnp.asarray(np.stack([row[name] for row in stacked])) for name in idle})
 
 
-def state_bytes(config: FlowConfig, precision: Precision, slots: int) -> int:
-    """Memory of a state's keys and values with that many slots; while a piece is computed there are two states."""
-    values = 2 * config.num_steps * _ROWS * config.depth * config.heads * config.head_dim * slots
-    return values * precision.compute.itemsize
+def _padded(piece: Piece, config: FlowConfig, frames: int, pages: int) -> dict[str, np.ndarray | np.int32]:
+    ratio, count = config.token_mel_ratio, piece.frames(config)
+    token, end = piece.start // ratio, piece.start + count
+    window = piece.tokens[max(token - _LEFT_TOKENS, 0) : piece.until + config.lookahead]
+    begin, size = max(_LEFT_TOKENS - token, 0), _LEFT_TOKENS + frames // ratio + config.lookahead
+
+    def fit(x: np.ndarray | Sequence[int], length: int, dtype: type = np.float32, filler: int = 0) -> np.ndarray:
+        x = np.asarray(x, dtype)
+        return np.pad(x, [(0, length - len(x)), *[(0, 0)] * (x.ndim - 1)], constant_values=filler)
+
+    return {
+        "tokens": np.concatenate([np.zeros(begin, np.int32), fit(window, size - begin, np.int32)]),
+        "prompt_mel": fit(piece.prompt.mel[piece.start : end], frames),
+        "noise": fit(flow_noise(end, config.mel_bands)[piece.start :], frames),
+        "speaker": piece.prompt.speaker_embedding,
+        "pages": fit(piece.pages, pages, np.int32, BLANK),
+        "fills": fit(piece.fills, -(-frames // config.chunk_frames), np.int32, NOWHERE),
+        "lengths": np.int32(begin + len(window)),
+        "begin": np.int32(begin),
+        "start": np.int32(piece.start),
+        "count": np.int32(count),
+        "first": np.int32(piece.first * config.chunk_frames),
+        "read": np.int32(piece.read),
+        "write": np.int32(piece.write),
+        "left": np.int32(_FAR if piece.left_chunks is None else min(piece.left_chunks, _FAR)),
+    }
 
 
-def extend(
-    params: dict,
-    state: FlowState,
-    tokens: np.ndarray,
-    until: int,
-    prompt: Prompt,
-    config: FlowConfig,
-    precision: Precision,
-    left_chunks: int | None = None,
-) -> tuple[np.ndarray, FlowState]:
-    """Mel float32 (frames, M) from where the state ends to token `until`, and the state after it.
-
-    `tokens` int (L,) are all so far, the prompt's first; those from `until` on are lookahead, and where they end the
-    utterance does. `until` must lie on a chunk's end unless it is the last. `left_chunks` bounds how far attention
-    looks back beyond the query's own chunk, and so memory and cost; None: to the start. No more is kept than there is.
-    """
-    ratio = config.token_mel_ratio
-    done = int(state.frames)
-    first, count = done // ratio, ratio * until - done
-    frames = buckets.bucket(count, buckets.STREAM_FRAMES, "A piece of the stream")
-    window = tokens[max(first - _LEFT_TOKENS, 0) : until + config.lookahead]
-    begin = max(_LEFT_TOKENS - first, 0)
-    size = _LEFT_TOKENS + frames // ratio + config.lookahead
-    piece = Piece(
-        tokens=jnp.asarray(np.pad(window, (begin, size - begin - len(window))).astype(np.int32))[None],
-        length=jnp.asarray([begin + len(window)]),
-        begin=jnp.asarray(begin),
-        prompt_mel=jnp.asarray(_rows(prompt.mel[done : done + frames], frames)),
-        noise=jnp.asarray(_rows(flow_noise(done + count, config.mel_bands)[done:], frames)),
-        speaker=jnp.asarray(prompt.speaker_embedding)[None],
-        count=jnp.asarray(count),
-    )
-    if left_chunks is not None:
-        left_chunks = min(left_chunks, buckets.STREAM_SLOTS[-1] // config.chunk_frames)
-    slots = _slots(done + count, config, left_chunks)
-    mel, state = _extend(params, state, piece, config=config, precision=precision, slots=slots, left_chunks=left_chunks)
-    return np.asarray(mel)[:count], state
+def page_bucket(pages: int, config: FlowConfig) -> int:
+    """The pages that a past is padded to; CosyError where it is longer than the reference's noise (300 s)."""
+    chunk = config.chunk_frames
+    return buckets.bucket(chunk * pages, buckets.STREAM_PAST, "The stream") // chunk
 
 
-def _rows(x: np.ndarray, size: int) -> np.ndarray:
-    return np.pad(x, ((0, size - len(x)), (0, 0)))
-
-
-def _slots(frames: int, config: FlowConfig, left_chunks: int | None) -> int:
-    """Past frames that are kept: those that may be looked back on, as far as there are any yet."""
-    slots = buckets.bucket(frames, buckets.STREAM_SLOTS, "The stream")
-    return slots if left_chunks is None else min(left_chunks * config.chunk_frames, slots)
-
-
-@functools.partial(jax.jit, static_argnames=("config", "precision", "slots", "left_chunks"))
-def _extend(
-    params: dict,
-    state: FlowState,
-    piece: Piece,
-    *,
-    config: FlowConfig,
-    precision: Precision,
-    slots: int,
-    left_chunks: int | None,
-) -> tuple[jax.Array, FlowState]:
+@functools.partial(jax.jit, static_argnames=("config", "precision"), donate_argnames=("pages",))
+def solve_pieces(
+    params: dict, pages: FlowPages, batch: PieceBatch, *, config: FlowConfig, precision: Precision
+) -> tuple[jax.Array, FlowPages]:
+    """Mel float32 (R, T, M) of each piece, and the pages, which are donated, with what the pieces leave behind."""
     model = Flow(config, precision)
 
     def call(method: str, *args: object) -> tuple:
         return model.apply({"params": params}, *args, method=method)
 
-    mu, speaker = call("piece_condition", piece.tokens, piece.length, piece.begin, piece.speaker)
-    frames = piece.noise.shape[0]
+    mu, speaker = call("piece_condition", batch.tokens, batch.lengths, batch.begin, batch.speaker)
+    frames = batch.noise.shape[1]
     mu = mu[:, config.token_mel_ratio * _LEFT_TOKENS :][:, :frames]
-    condition = Condition(mu, piece.prompt_mel[None], speaker, piece.count[None])
+    condition = Condition(mu, batch.prompt_mel, speaker, batch.count)
+    start, count = (jnp.concatenate([x, x]) for x in (batch.start, batch.count))  # with condition, and without
+    mask = _mask(batch, config)
+
+    def euler(carry: tuple[jax.Array, FlowPages], step: tuple) -> tuple[tuple[jax.Array, FlowPages], None]:
+        x, pages = carry
+        index, modulation, dt = step
+        convolutions = tuple(gather_slots(tail, index, batch.read) for tail in pages.convolutions)
+        layers = tuple(gather_layer(layer, index, batch.pages, precision) for layer in pages.layers)
+        past = Past(start[:, None], convolutions, layers)
+        v_cond, v_uncond, grown = call("velocity", x, condition, modulation, mask, past)
+        kept = _kept(pages, index, batch, count, grown, config)
+        return (guided_step(x, v_cond, v_uncond, dt, config), kept), None
+
     times, sizes = time_steps(config.num_steps)
-    mask = _mask(state, frames, piece.count, config, left_chunks)
-
-    def euler(x: jax.Array, step: tuple) -> tuple[jax.Array, tuple]:
-        modulation, dt, convolutions, layers = step
-        past = Past(state.frames, convolutions, layers)
-        v_cond, v_uncond, past = call("velocity", x, condition, modulation, mask, past)
-        kept = tuple(_keep(inputs, piece.count, config.conv_kernel - 1, frames) for inputs in past.convolutions)
-        layers = jax.tree.map(lambda x: _keep(x, piece.count, slots, frames), past.layers)
-        return guided_step(x, v_cond, v_uncond, dt, config), (kept, layers)
-
-    modulations = call("modulations", jnp.asarray(times)[:, None])
-    steps = (modulations, jnp.asarray(sizes), state.convolutions, state.layers)
-    mel, (convolutions, layers) = lax.scan(euler, piece.noise[None], steps)
-    return mel[0], FlowState(convolutions, layers, state.frames + piece.count)
+    steps = (jnp.arange(config.num_steps), call("modulations", jnp.asarray(times)[:, None]), jnp.asarray(sizes))
+    (mel, pages), _ = lax.scan(euler, (batch.noise, pages), steps)
+    return mel, pages
 
 
-def _mask(state: FlowState, frames: int, count: jax.Array, config: FlowConfig, left_chunks: int | None) -> jax.Array:
-    """Bool (1, T, S + T): keys that exist, not right of the query's chunk, not too far left of it."""
-    slots = state.layers[0].key.shape[2]
-    query = state.frames + jnp.arange(frames)[:, None]
-    key = state.frames - slots + jnp.arange(slots + frames)
-    chunk = query // config.chunk_frames
-    mask = (key >= 0) & (key < state.frames + count) & (key < (chunk + 1) * config.chunk_frames)
-    if left_chunks is not None:
-        mask &= key >= (chunk - left_chunks) * config.chunk_frames
-    return mask[None]
+def _mask(batch: PieceBatch, config: FlowConfig) -> jax.Array:
+    """Bool (R, T, G C + T): keys that exist, not right of the query's chunk, not too far left of it."""
+    chunk, frames = config.chunk_frames, jnp.arange(batch.noise.shape[1])
+    past = batch.first[:, None] + jnp.arange(batch.pages.shape[1] * chunk)
+    now = batch.start[:, None] + frames
+    key = jnp.concatenate([past, now], axis=1)[:, None]
+    exists = jnp.concatenate([past < batch.start[:, None], frames < batch.count[:, None]], axis=1)[:, None]
+    query = now[:, :, None] // chunk
+    return exists & (key // chunk <= query) & (key // chunk >= query - batch.left[:, None, None])
 
 
-def _keep(x: jax.Array, count: jax.Array, size: int, frames: int) -> jax.Array:
-    """Of x (R, past + frames, ...), the `size` rows up to the `count`-th new one; zeros where there were fewer."""
-    missing = max(size - (x.shape[1] - frames), 0)
-    x = jnp.pad(x, ((0, 0), (missing, 0), *[(0, 0)] * (x.ndim - 2)))
-    return lax.dynamic_slice_in_dim(x, x.shape[1] - frames + count - size, size, axis=1)
+def _kept(
+    pages: FlowPages, step: jax.Array, batch: PieceBatch, count: jax.Array, grown: Past, config: FlowConfig
+) -> FlowPages:
+    """The pages with what this step of the pieces leaves behind."""
+    new = -(-batch.noise.shape[1] // config.chunk_frames) * config.chunk_frames
+
+    def write(layer: LayerPast, grown: LayerPast) -> LayerPast:
+        return scatter_layer(layer, step, batch.fills, jax.tree.map(lambda x: x[:, -new:], grown))
+
+    def tail(inputs: jax.Array) -> jax.Array:
+        size = config.conv_kernel - 1
+        return jax.vmap(lambda x, at: lax.dynamic_slice_in_dim(x, at, size))(inputs, count)
+
+    layers = tuple(write(*pair) for pair in zip(pages.layers, grown.layers, strict=True))
+    tails = zip(pages.convolutions, grown.convolutions, strict=True)
+    return FlowPages(layers, tuple(scatter_slots(old, step, batch.write, tail(inputs)) for old, inputs in tails))

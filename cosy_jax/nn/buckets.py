@@ -15,8 +15,9 @@ SPEECH_TOKENS = (
     *(25, 50, 75, 100, 125, 150, 175, 200, 250, 300, 350, 400, 500, 600, 750, 875, 1000, 1250, 1500, 1875, 2250),
     *(2750, 3375, 4125, 5000, 6125, 7500),  # 7500: 300 s, the end of the reference's noise
 )
-# Mel frames of one piece of a stream, whole chunks of 50.
-STREAM_FRAMES = (50, 100, 200, 300, 400, 500, 600, 800, 1000, 1250, 1500, 1850, 2300)
+# Mel frames of one piece of a stream, and rows of pieces that are solved together.
+STREAM_FRAMES = (100, 200)
+STREAM_ROWS = (1, 2, 4, 8, 16)
 # Mel frames that the vocoder sees at once: a piece and the tail in front of it.
 STREAM_WINDOW = (50, 100, 150, 250, 350, 500, 750, 1000, 1500, 2500)
 # Text and turns of speech that a row is given while its text arrives.
@@ -28,7 +29,7 @@ LM_ARRIVING = (512, 1024, 2048, 4096, 8192)
 # encoder does and compiles in half the time: 12 programs for the one, 6 for the other.
 TOKENIZER_FRAMES, SPEAKER_FRAMES = 250, 500
 # Past frames that a piece may look back on.
-STREAM_SLOTS = (500, 1000, 2000, 4000, 8000, 15000)
+STREAM_PAST = (500, 1000, 2000, 4000, 8000, 15000)
 
 
 def bucket(length: int, table: Sequence[int], what: str) -> int:

@@ -1,6 +1,6 @@
 """Audio while the language model still decodes.
 
-Two ways to solve the flow. `cached` keeps what finished chunks leave behind (`flow.streaming`): a piece costs the same
+Two ways to solve the flow. `cached` keeps what finished chunks leave behind (`flow.tracks`): a piece costs the same
 whatever came before, and all pieces together equal one chunk-masked solve. `exact` does as the reference: it solves
 the whole prefix again for each piece, and the last piece with full attention. The vocoder is the same in both, its
 pieces equal one pass.
@@ -14,16 +14,17 @@ import numpy as np
 
 from cosy_jax.audio.join import fade
 from cosy_jax.config import FlowConfig, ModelConfig
-from cosy_jax.flow import streaming as flow_streaming
 from cosy_jax.flow.cfm import solve
 from cosy_jax.flow.inputs import utterances
+from cosy_jax.flow.tracks import Step, Tracks
+from cosy_jax.nn import buckets
 from cosy_jax.nn.precision import Precision
 from cosy_jax.prompt.encode import Prompt
 from cosy_jax.synthesis.speech import finite
 from cosy_jax.synthesis.stage import Stage
-from cosy_jax.vocoder import streaming as vocoder_streaming
+from cosy_jax.vocoder.streaming import VocoderStep, extend, init_state
 
-_LARGEST = 4  # chunks of attention in a piece
+LARGEST = 4  # chunks of attention in a piece
 
 # (all tokens so far with the prompt's, the piece's end among them, whether it is the last) -> its new mel (T, M)
 SolvePiece = Callable[[np.ndarray, int, bool], np.ndarray]
@@ -36,7 +37,7 @@ def hops(prompt_tokens: int, config: FlowConfig) -> Iterator[int]:
     yield chunk + -prompt_tokens % chunk
     hop = chunk
     while True:
-        hop = min(2 * hop, _LARGEST * chunk)
+        hop = min(2 * hop, LARGEST * chunk)
         yield hop
 
 
@@ -44,14 +45,18 @@ def cached_solver(
     params: dict, prompt: Prompt, config: FlowConfig, precision: Precision, left_chunks: int | None = None
 ) -> SolvePiece:
     """Pieces of one utterance from cached keys and values; `left_chunks` bounds the attention to the past."""
-    state = flow_streaming.init_state(config, precision)
+    chunk = config.chunk_frames // config.token_mel_ratio
+    pages = buckets.STREAM_PAST[0] // config.chunk_frames
+    tracks = Tracks(params, config, precision, pages, 1, left_chunks, grows=True)
+    track = tracks.begin()
 
     def piece(tokens: np.ndarray, until: int, last: bool) -> np.ndarray:
-        nonlocal state
-        before = int(state.frames)
         seen = tokens if last else tokens[: until + config.lookahead]
-        mel, state = flow_streaming.extend(params, state, seen, until, prompt, config, precision, left_chunks)
-        return mel[max(len(prompt.mel) - before, 0) :]
+        before, mels = track.frames, []
+        while (done := track.frames // config.token_mel_ratio) < until:
+            end = min(done + LARGEST * chunk, until)
+            mels += tracks.solve([Step(track, seen, end, prompt, last and end == until)])
+        return np.concatenate(mels)[max(len(prompt.mel) - before, 0) :]
 
     return piece
 
@@ -92,7 +97,7 @@ def stream_audio(
     `fade_in` and `fade_out` are for an utterance that others come before or after.
     """
     tokens = list(prompt.speech_tokens)
-    state = vocoder_streaming.init_state(config.vocoder)
+    state = init_state(config.vocoder)
     sizes = hops(len(tokens), config.flow)
     until = len(tokens) + next(sizes)
 
@@ -100,7 +105,7 @@ def stream_audio(
         nonlocal state
         mel = finite(solve_piece(np.asarray(tokens, np.int32), end, last), Stage.FLOW)
         head = fade_in and state.given == 0
-        audio, state = vocoder_streaming.extend(vocoder_params, state, mel, config, last)
+        ((audio, state),) = extend(vocoder_params, [VocoderStep(state, mel, last)], config)
         return fade(finite(audio, Stage.VOCODER), config.sample_rate, head, fade_out and last)
 
     failure = None

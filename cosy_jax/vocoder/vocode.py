@@ -36,7 +36,8 @@ def vocode(
     """
     f0, _, sines = excite(params, mel, frames, config)
     held = 0 if finalize else config.f0_lookahead
-    samples, lengths, source = decode(params, mel, frames - held, f0, sines, noise, config=config, finalize=finalize)
+    final = jnp.full(frames.shape, finalize)
+    samples, lengths, source = decode(params, mel, frames - held, f0, sines, noise, final, config=config)
     return Vocoded(samples, lengths, f0, source)
 
 
@@ -57,7 +58,7 @@ def _excite(
     return f0, cycles, jnp.sin(2 * jnp.pi * cycles).astype(jnp.float32)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "finalize"))
+@functools.partial(jax.jit, static_argnames=("config",))
 def decode(
     params: dict,
     mel: jax.Array,
@@ -65,16 +66,17 @@ def decode(
     f0: jax.Array,
     sines: jax.Array,
     noise: jax.Array,
+    final: jax.Array,
     *,
     config: VocoderConfig,
-    finalize: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Samples (B, S), their lengths (B,) and the source (B, S), from mel (B, T, M) and the excitation of its first
-    `source_frames` (B,) frames."""
+    `source_frames` (B,) frames. Where a row is not `final` bool (B,), its last `lookahead` frames are context, and one
+    more is held back. `noise` is (S, H), or (B, S, H) where rows begin at different times."""
     model = HiFT(config)
     source = model.apply({"params": params}, f0.astype(jnp.float32), sines, noise, method="excitation")
-    frames = source_frames if finalize else source_frames - config.lookahead
+    frames = source_frames - jnp.where(final, 0, config.lookahead)
     mel = mask_frames(mel, source_frames)
     samples = model.apply({"params": params}, mel, frames, source, source_frames, method="decode")
-    lengths = (frames if finalize else frames - 1) * config.samples_per_frame
+    lengths = (frames - jnp.where(final, 0, 1)) * config.samples_per_frame
     return jnp.where(length_mask(lengths, samples.shape[1]), samples, 0.0), lengths, source
