@@ -25,7 +25,7 @@ from cosy_jax.llm.stream import BlockDecoder, check_block, is_done
 from cosy_jax.nn import buckets
 
 TEXT_TURN, SPEECH_TURN = 5, 15
-_NO_LIMIT = np.iinfo(np.int32).max
+NO_LIMIT = np.iinfo(np.int32).max
 
 Ids = tuple[tuple[int, bool], ...]  # each with whether it is a text id
 
@@ -95,7 +95,7 @@ def begin(context: BistreamContext, policy: DecodePolicy) -> Layout:
     ids = tuple(context.text_ids)
     if context.end_of_prompt not in ids:
         raise CosyError("The prompt text lacks <|endofprompt|>, without which the model repeats it: add it.")
-    _check_ids(ids, policy.config)
+    check_text_ids(ids, policy.config)
     cut = ids.index(context.end_of_prompt) + 1
     speech = tuple(int(i) for i in context.speech_ids)
     return Layout(
@@ -147,7 +147,8 @@ def _as_text(ids: Iterable[int]) -> Ids:
     return tuple((i, True) for i in ids)
 
 
-def _check_ids(ids: Iterable[int], config: LLMConfig) -> None:
+def check_text_ids(ids: Iterable[int], config: LLMConfig) -> None:
+    """CosyError for a text id outside the vocabulary."""
     for i in ids:
         if not 0 <= i < config.text_vocab_size:
             raise CosyError(f"Text id {i} is outside the vocabulary of {config.text_vocab_size}: use its tokenizer.")
@@ -158,7 +159,7 @@ def _speak(decoder: BlockDecoder, text: Iterable[Sequence[int]], layout: Layout,
     state = empty(policy, policy.cache(1, slots), slots)
     text_ids = spoken = 0
     for piece in text:
-        _check_ids(piece, policy.config)
+        check_text_ids(piece, policy.config)
         text_ids += len(piece)
         layout = take(layout, piece)
         if (turn := next_turn(layout)) is None:
@@ -176,8 +177,8 @@ def _speak(decoder: BlockDecoder, text: Iterable[Sequence[int]], layout: Layout,
 
 def _limits(more_text: bool) -> Limits:
     """While more text may come only a fill id ends a turn; then any stop id does."""
-    masked = np.asarray([_NO_LIMIT if more_text else 0], np.int32)
-    most = np.asarray([_NO_LIMIT], np.int32)
+    masked = np.asarray([NO_LIMIT if more_text else 0], np.int32)
+    most = np.asarray([NO_LIMIT], np.int32)
     return Limits(jnp.asarray(masked), jnp.asarray(most), jnp.asarray(np.asarray([more_text])))
 
 

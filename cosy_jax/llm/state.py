@@ -72,6 +72,14 @@ def insert(state: DecodeState, started: DecodeState, rows: jax.Array) -> DecodeS
     return jax.tree.map(put, cleared, started)
 
 
+@jax.jit
+def gather(state: DecodeState, rows: jax.Array) -> DecodeState:
+    """The rows in the places `rows` int (R,) of `state` (B rows), as a state of R rows; a place of B or more gives an
+    empty row, which is done."""
+    picked = jax.tree.map(lambda x: x.at[rows].get(mode="fill", fill_value=0), state)
+    return dataclasses.replace(picked, done=picked.done | (rows >= len(state.done)))
+
+
 @functools.partial(jax.jit, static_argnames=("slots", "bucket"))
 def resize(state: DecodeState, *, slots: int, bucket: int) -> DecodeState:
     """The same state with a cache of `slots` positions and room for `bucket` ids; where they are fewer than before,
