@@ -6,6 +6,10 @@ What most programs need is here; it is imported when it is first named, so that 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cosy_jax.engine.engine import Engine as Engine
+    from cosy_jax.engine.errors import BusyError as BusyError
+    from cosy_jax.engine.limits import Limits as Limits
+    from cosy_jax.engine.ticket import Ticket as Ticket
     from cosy_jax.errors import CosyError as CosyError
     from cosy_jax.synthesis.request import Request as Request
     from cosy_jax.synthesis.request import StreamOptions as StreamOptions
@@ -16,11 +20,15 @@ if TYPE_CHECKING:
     __version__: str
 
 _PLACES = {
+    "BusyError": "cosy_jax.engine.errors",
     "CosyError": "cosy_jax.errors",
+    "Engine": "cosy_jax.engine.engine",
+    "Limits": "cosy_jax.engine.limits",
     "Request": "cosy_jax.synthesis.request",
     "Speech": "cosy_jax.synthesis.speech",
     "StreamOptions": "cosy_jax.synthesis.request",
     "Synthesizer": "cosy_jax.synthesis.synthesizer",
+    "Ticket": "cosy_jax.engine.ticket",
     "Voice": "cosy_jax.synthesis.voice",
 }
 

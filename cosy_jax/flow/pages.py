@@ -68,13 +68,12 @@ def gather_layer(layer: LayerPast, step: jax.Array, tables: jax.Array, precision
     return jax.tree.map(rows, layer)
 
 
-def scatter_layer(layer: LayerPast, step: jax.Array, tables: jax.Array, new: LayerPast) -> LayerPast:
-    """The pages with `new` (2 R, W C, H, E) written to `tables` int (R, W) of one Euler step."""
+def scatter_layer(layer: LayerPast, tables: jax.Array, new: LayerPast) -> LayerPast:
+    """The pages with `new` (N, 2 R, W C, H, E), of all Euler steps, written to `tables` int (R, W)."""
 
     def write(x: jax.Array, rows: jax.Array) -> jax.Array:
-        rows = rows.astype(jnp.bfloat16) if x.dtype == jnp.uint16 else rows.astype(x.dtype)
         rows = lax.bitcast_convert_type(rows, x.dtype) if rows.dtype != x.dtype else rows
-        return x.at[:, step, tables].set(rows.reshape(2, *tables.shape, *x.shape[3:]), mode="drop")
+        return _put(x, tables, rows.reshape(x.shape[1], 2, *tables.shape, *x.shape[3:]))
 
     return jax.tree.map(write, layer, new)
 
@@ -85,9 +84,14 @@ def gather_slots(tail: jax.Array, step: jax.Array, slots: jax.Array) -> jax.Arra
     return picked.reshape(-1, *picked.shape[2:])
 
 
-def scatter_slots(tail: jax.Array, step: jax.Array, slots: jax.Array, new: jax.Array) -> jax.Array:
-    """The slots with `new` (2 R, K - 1, D) written to `slots` int (R,) of one Euler step."""
-    return tail.at[:, step, slots].set(new.reshape(2, len(slots), *new.shape[1:]), mode="drop")
+def scatter_slots(tail: jax.Array, slots: jax.Array, new: jax.Array) -> jax.Array:
+    """The slots with `new` (N, 2 R, K - 1, D), of all Euler steps, written to `slots` int (R,)."""
+    return _put(tail, slots, new.reshape(tail.shape[1], 2, len(slots), *new.shape[2:]))
+
+
+def _put(x: jax.Array, places: jax.Array, new: jax.Array) -> jax.Array:
+    """x (2, N, P, ...) with `new` (N, 2, *places, ...) at those of the `places` that there are."""
+    return x.at[:, :, places].set(new.swapaxes(0, 1), mode="drop")
 
 
 def _stored(precision: Precision) -> jnp.dtype:

@@ -149,20 +149,22 @@ def solve_pieces(
     start, count = (jnp.concatenate([x, x]) for x in (batch.start, batch.count))  # with condition, and without
     mask = _mask(batch, config)
 
-    def euler(carry: tuple[jax.Array, FlowPages], step: tuple) -> tuple[tuple[jax.Array, FlowPages], None]:
-        x, pages = carry
+    # The loop only reads the pages, and what it leaves behind is written when it has ended: a loop that did both would
+    # be given a copy of all of them in every step.
+    def euler(x: jax.Array, step: tuple) -> tuple[jax.Array, tuple]:
         index, modulation, dt = step
         convolutions = tuple(gather_slots(tail, index, batch.read) for tail in pages.convolutions)
         layers = tuple(gather_layer(layer, index, batch.pages, precision) for layer in pages.layers)
         past = Past(start[:, None], convolutions, layers)
         v_cond, v_uncond, grown = call("velocity", x, condition, modulation, mask, past)
-        kept = _kept(pages, index, batch, count, grown, config)
-        return (guided_step(x, v_cond, v_uncond, dt, config), kept), None
+        return guided_step(x, v_cond, v_uncond, dt, config), _left_behind(grown, count, frames, config, precision)
 
     times, sizes = time_steps(config.num_steps)
     steps = (jnp.arange(config.num_steps), call("modulations", jnp.asarray(times)[:, None]), jnp.asarray(sizes))
-    (mel, pages), _ = lax.scan(euler, (batch.noise, pages), steps)
-    return mel, pages
+    mel, (tails, layers) = lax.scan(euler, batch.noise, steps)
+    layers = tuple(scatter_layer(old, batch.fills, new) for old, new in zip(pages.layers, layers, strict=True))
+    tails = tuple(scatter_slots(old, batch.write, new) for old, new in zip(pages.convolutions, tails, strict=True))
+    return mel, FlowPages(layers, tails)
 
 
 def _mask(batch: PieceBatch, config: FlowConfig) -> jax.Array:
@@ -176,19 +178,13 @@ def _mask(batch: PieceBatch, config: FlowConfig) -> jax.Array:
     return exists & (key // chunk <= query) & (key // chunk >= query - batch.left[:, None, None])
 
 
-def _kept(
-    pages: FlowPages, step: jax.Array, batch: PieceBatch, count: jax.Array, grown: Past, config: FlowConfig
-) -> FlowPages:
-    """The pages with what this step of the pieces leaves behind."""
-    new = -(-batch.noise.shape[1] // config.chunk_frames) * config.chunk_frames
-
-    def write(layer: LayerPast, grown: LayerPast) -> LayerPast:
-        return scatter_layer(layer, step, batch.fills, jax.tree.map(lambda x: x[:, -new:], grown))
-
-    def tail(inputs: jax.Array) -> jax.Array:
-        size = config.conv_kernel - 1
-        return jax.vmap(lambda x, at: lax.dynamic_slice_in_dim(x, at, size))(inputs, count)
-
-    layers = tuple(write(*pair) for pair in zip(pages.layers, grown.layers, strict=True))
-    tails = zip(pages.convolutions, grown.convolutions, strict=True)
-    return FlowPages(layers, tuple(scatter_slots(old, step, batch.write, tail(inputs)) for old, inputs in tails))
+def _left_behind(
+    grown: Past, count: jax.Array, frames: int, config: FlowConfig, precision: Precision
+) -> tuple[tuple[jax.Array, ...], tuple[LayerPast, ...]]:
+    """The convolutions' last inputs (2 R, K - 1, D), up to each row's `count`-th frame, and the keys and values of the
+    piece's own frames, whole pages of them (2 R, W C, H, E)."""
+    size = config.conv_kernel - 1
+    last = jax.vmap(lambda inputs, at: lax.dynamic_slice_in_dim(inputs, at, size))
+    new = -(-frames // config.chunk_frames) * config.chunk_frames
+    layers = jax.tree.map(lambda x: x[:, -new:].astype(precision.compute), grown.layers)
+    return tuple(last(inputs, count) for inputs in grown.convolutions), layers

@@ -99,15 +99,21 @@ class Tracks:
         """Mel float32 (T, M) of each step, which are of different tracks. CosyError, before anything is computed, where
         there are not the pages or slots for all of them."""
         self._make_room(steps)
-        config, pieces = self._config, [self._piece(step) for step in steps]
+        pieces = [self._piece(step) for step in steps]
+        mels = self.compute(pieces)
+        for step, piece in zip(steps, pieces, strict=True):
+            self._advance(step.track, piece)
+        return [mel[: piece.frames(self._config)] for mel, piece in zip(mels, pieces, strict=False)]
+
+    def compute(self, pieces: Sequence[Piece]) -> np.ndarray:
+        """Mel float32 (R, T, M) of the pieces, padded, and of idle rows; what they leave behind goes into the pages."""
+        config = self._config
         frames = buckets.bucket(max(piece.frames(config) for piece in pieces), buckets.STREAM_FRAMES, "A piece")
         looked = page_bucket(max(len(piece.pages) for piece in pieces), config)
         rows = buckets.bucket(len(pieces), buckets.STREAM_ROWS, "The batch of pieces")
         batch = batch_pieces(pieces, config, rows, frames, looked)
         mels, self._pages = solve_pieces(self._params, self._pages, batch, config=config, precision=self._precision)
-        for step, piece in zip(steps, pieces, strict=True):
-            self._advance(step.track, piece)
-        return [mel[: piece.frames(config)] for mel, piece in zip(np.asarray(mels), pieces, strict=False)]
+        return np.asarray(mels)
 
     def _make_room(self, steps: Sequence[Step]) -> None:
         pages, slots = sum(map(self.pages_for, steps)), sum(self._needs_slot(step) for step in steps)

@@ -5,7 +5,7 @@ whatever came before, and all pieces together equal one chunk-masked solve. `exa
 the whole prefix again for each piece, and the last piece with full attention. The vocoder is the same in both, its
 pieces equal one pass.
 
-State lives in the generator and is handed from call to call: streams share nothing but the parameters.
+State lives in the generator: streams share nothing but the parameters.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -221,11 +221,18 @@ class Synthesizer:
         return stream_audio(blocks, voice.prompt, solver, self.params("vocoder"), self.config, fade_in, fade_out)
 
     def _decode_arriving(self, text: Iterable[str], request: Request) -> Iterator[list[int]]:
-        before, speech_ids = lm_context(request.way, request.voice_at_hand, request.instruct or "")
-        context = BistreamContext(self.tokenizer.encode(before), speech_ids, self.tokenizer.end_of_prompt_id)
-        ids = (self.tokenizer.encode(piece) for piece in speakable(text))
         policy = self.policy(request.reference_slips)
-        return bistream_tokens(self.params("llm"), ids, context, jax.random.key(request.seed), policy)
+        key, ids = jax.random.key(request.seed), self.arriving_ids(text)
+        return bistream_tokens(self.params("llm"), ids, self.arriving_context(request), key, policy)
+
+    def arriving_context(self, request: Request) -> BistreamContext:
+        """What stands before the text of a resolved request, if it arrives in pieces."""
+        before, speech_ids = lm_context(request.way, request.voice_at_hand, request.instruct or "")
+        return BistreamContext(self.tokenizer.encode(before), speech_ids, self.tokenizer.end_of_prompt_id)
+
+    def arriving_ids(self, text: Iterable[str]) -> Iterator[list[int]]:
+        """The ids of each piece of a text that arrives; CosyError, behind those before it, for one that is no text."""
+        return (self.tokenizer.encode(piece) for piece in speakable(text))
 
     def contexts(self, request: Request) -> list[Context]:
         """The text of a resolved request cut into what is spoken at a time, each with its key: seed, seed + 1, ...

@@ -1,0 +1,115 @@
+"""The language model's rows, as the streams need them."""
+
+from collections.abc import Iterable, Sequence
+
+import jax
+import numpy as np
+
+from cosy_jax.config import ModelConfig
+from cosy_jax.engine.meters import Meters
+from cosy_jax.engine.streams import Segment, Stream, longest
+from cosy_jax.errors import CosyError
+from cosy_jax.llm.context import Context
+from cosy_jax.llm.rows import DecodeRows
+from cosy_jax.llm.seat import Drawn
+
+BLOCK = 25  # draws of a row before the host looks, at most: a second of speech
+_LEAST = 5  # and at least: a block has a price of its own
+_AHEAD = 2  # segments of a stream that are begun and not yet spoken to the end
+
+
+class Decoding:
+    """Segments in, speech tokens for them out."""
+
+    def __init__(self, rows: DecodeRows, config: ModelConfig, seconds: float, meters: Meters) -> None:
+        self._rows, self._config, self._meters = rows, config, meters
+        self._seconds, self._longest = seconds, longest(config.flow, seconds)
+
+    @property
+    def free(self) -> int:
+        """Rows that nobody has."""
+        return self._rows.counts.free
+
+    def begin(self, streams: Iterable[Stream]) -> None:
+        """Gives each stream's next segments to the rows that are free; those of a whole request all at once."""
+        for stream in streams:
+            while self._may_begin(stream):
+                self._begin(stream)
+            self._hear(stream)
+
+    def advance(self, streams: Sequence[Stream], pieces_wait: bool) -> bool:
+        """A block of draws, short where a stream waits for a few of them and no piece could be solved meanwhile;
+        whether anything was drawn."""
+        if not self._rows.counts.seated:
+            return False
+        news = self._rows.advance(BLOCK if pieces_wait else self._until_a_piece(streams))
+        for drawn in news:
+            self._take(drawn)
+        counts = self._rows.counts
+        self._meters.decode_steps, self._meters.decode_rows = counts.steps, counts.rows
+        return bool(news)
+
+    def drop(self, stream: Stream) -> None:
+        """Frees the stream's rows."""
+        for segment in stream.segments:
+            self._rows.drop(segment)
+
+    def _take(self, drawn: Drawn) -> None:
+        segment: Segment = drawn.tag  # type: ignore[assignment]
+        segment.take(drawn.ids)
+        self._meters.drawn_ids += len(drawn.ids)
+        if drawn.ended:
+            segment.ended, segment.decoding = True, False
+        if drawn.error is not None:
+            segment.stream.fail_behind(drawn.error)
+        elif len(segment.drawn) > self._longest:
+            too_long = f"This text took more than {self._seconds:g} s to speak: split it, or raise the engine's limit."
+            self._end(segment, CosyError(too_long))
+
+    def _end(self, segment: Segment, error: Exception) -> None:
+        """What was drawn is spoken, and then the error is raised, as a stream by itself does."""
+        self._rows.drop(segment)
+        segment.ended, segment.decoding = True, False
+        segment.stream.fail_behind(error)
+
+    def _may_begin(self, stream: Stream) -> bool:
+        if stream.all_begun or not self.free:
+            return False
+        decodes = any(segment.decoding for segment in stream.segments)
+        return stream.work.whole or not (decodes or len(stream.segments) >= _AHEAD)
+
+    def _begin(self, stream: Stream) -> None:
+        source = stream.work.sources[stream.begun]
+        segment = Segment(stream, stream.begun, source, self._config.llm.silent_ids, self._config.flow)
+        try:
+            if isinstance(source, Context):
+                self._rows.add([(segment, source)])
+            elif not isinstance(source, np.ndarray):
+                self._rows.open(segment, source, jax.random.key(stream.work.seed))
+        except CosyError as error:
+            stream.fail_behind(error)
+            return
+        stream.begun += 1
+        stream.segments.append(segment)
+
+    def _hear(self, stream: Stream) -> None:
+        """Hands on what text has arrived."""
+        segment = stream.front
+        if segment is None or not segment.decoding:
+            return
+        while stream.heard:
+            words = stream.heard.popleft()
+            try:
+                if isinstance(words, Exception):
+                    raise words
+                if words is None:
+                    self._rows.end_text(segment)
+                else:
+                    self._rows.say(segment, words)
+            except Exception as error:
+                self._end(segment, error)
+                return
+
+    def _until_a_piece(self, streams: Sequence[Stream]) -> int:
+        waiting = [each.missing for stream in streams for each in stream.segments if each.decoding and each.missing]
+        return min(max(min(waiting, default=BLOCK), _LEAST), BLOCK)
