@@ -93,7 +93,8 @@ class Report(NamedTuple):
 
 class RowState:
     """A `DecodeState` whose numbers of rows and slots follow what is asked for. `place` puts an array whose first axis
-    is B or R on the devices. The host keeps the books: nothing here knows what a row is for."""
+    is B or R on the devices, and is asked after every program: where XLA leaves its results on several devices is a
+    part of the next program's key. The host keeps the books: nothing here knows what a row is for."""
 
     def __init__(
         self, params: dict, policy: DecodePolicy, settings: RowSettings, place: Callable[[Any], Any] = lambda tree: tree
@@ -143,7 +144,8 @@ class RowState:
         # One number of slots for several lengths of context: fewer programs that change it and that insert.
         cache = self._policy.cache(count, buckets.bucket(size, self._settings.caches, "A prompt"))
         batch = self._place(pad_contexts(contexts, size, count))
-        return start(self._params, self._place(cache), batch, policy=self._policy, bucket=self._settings.slots)
+        cache = self._place(cache)
+        return self._place(start(self._params, cache, batch, policy=self._policy, bucket=self._settings.slots))
 
     def append(self, pending: Sequence[Ids], after_fill: Sequence[bool], rows: Sequence[int]) -> None:
         """More ids, each with whether it is a text id, behind what the places `rows` hold, no more of them than the
@@ -158,7 +160,7 @@ class RowState:
     def advance(self, orders: Orders, steps: int, until_done: int) -> Report:
         """At most `steps` draws (W at most) of each row that is not done, until `until_done` rows are."""
         keys, before, *limits = self._place(tuple(map(jnp.asarray, orders)))
-        self._state = advance(
+        state = advance(
             self._params,
             self._state,
             Limits(*limits),
@@ -167,7 +169,7 @@ class RowState:
             steps=np.int32(steps),
             until_done=np.int32(until_done),
         )
-        state = self._state
+        self._state = self._place(state)
         ids = _window(state.tokens, before, width=self._settings.block)
         return Report(*jax.device_get((ids, state.step, state.fallbacks, state.done)))
 
@@ -175,7 +177,7 @@ class RowState:
         return self._place(gather(self._state, _padded(rows, count, self.count)))
 
     def _insert(self, state: DecodeState, rows: Sequence[int]) -> None:
-        self._state = insert(self._state, state, _padded(rows, len(state.done), self.count))
+        self._state = self._place(insert(self._state, state, _padded(rows, len(state.done), self.count)))
 
     def _appended(self, state: DecodeState, parts: Sequence[Ids], after_fill: Sequence[bool]) -> DecodeState:
         count = len(state.done)
@@ -186,7 +188,7 @@ class RowState:
             lengths[row] = len(part)
             ids[row, : len(part)], is_text[row, : len(part)] = zip(*part, strict=True)
         given = map(self._place, (ids, is_text, lengths, filled))
-        return append(self._params, state, *given, policy=self._policy)
+        return self._place(append(self._params, state, *given, policy=self._policy))
 
     def resized(self, state: DecodeState, needed: int) -> DecodeState:
         """A state of the settings with the smallest number of slots that holds `needed` positions."""
