@@ -1,6 +1,6 @@
 """The language model's rows, as the streams need them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import numpy as np
@@ -17,12 +17,17 @@ BLOCK = 25  # draws of a row before the host looks, at most: a second of speech
 _LEAST = 5  # and at least: a block has a price of its own
 _AHEAD = 2  # segments of a stream that are begun and not yet spoken to the end
 
+# Begins to call a function with an argument while other things are computed; what it returns waits for the result.
+Beside = Callable[[Callable[[int], list[Drawn]], int], Callable[[], list[Drawn]]]
+
 
 class Decoding:
-    """Segments in, speech tokens for them out."""
+    """Segments in, speech tokens for them out, a block at a time: `start`, and `finish` when it is wanted."""
 
-    def __init__(self, rows: DecodeRows, config: ModelConfig, seconds: float, meters: Meters) -> None:
-        self._rows, self._config, self._meters = rows, config, meters
+    def __init__(self, rows: DecodeRows, config: ModelConfig, seconds: float, meters: Meters, beside: Beside) -> None:
+        self._rows, self._config, self._meters, self._beside = rows, config, meters, beside
+        self._drawing: Callable[[], list[Drawn]] | None = None
+        self._leaving: list[Segment] = []  # whose rows are free once the block is drawn
         self._seconds, self._longest = seconds, longest(config.flow, seconds)
 
     @property
@@ -37,12 +42,21 @@ class Decoding:
                 self._begin(stream)
             self._hear(stream)
 
-    def advance(self, streams: Sequence[Stream], pieces_wait: bool) -> bool:
-        """A block of draws, short where a stream waits for a few of them and no piece could be solved meanwhile;
-        whether anything was drawn."""
-        if not self._rows.counts.seated:
+    def start(self, streams: Sequence[Stream], pieces_wait: bool) -> None:
+        """Begins a block of draws, short where a stream waits for a few of them and no piece could be solved
+        meanwhile."""
+        if self._rows.counts.seated:
+            self._drawing = self._beside(self._rows.advance, BLOCK if pieces_wait else self._until_a_piece(streams))
+
+    def finish(self) -> bool:
+        """Hands the block's draws to their segments; whether there were any."""
+        if self._drawing is None:
             return False
-        news = self._rows.advance(BLOCK if pieces_wait else self._until_a_piece(streams))
+        news = self._drawing()
+        self._drawing = None
+        for segment in self._leaving:
+            self._rows.drop(segment)
+        self._leaving.clear()
         for drawn in news:
             self._take(drawn)
         counts = self._rows.counts
@@ -50,9 +64,12 @@ class Decoding:
         return bool(news)
 
     def drop(self, stream: Stream) -> None:
-        """Frees the stream's rows."""
+        """Frees the stream's rows, once no block is drawn."""
         for segment in stream.segments:
-            self._rows.drop(segment)
+            if self._drawing is None:
+                self._rows.drop(segment)
+            else:
+                self._leaving.append(segment)
 
     def _take(self, drawn: Drawn) -> None:
         segment: Segment = drawn.tag  # type: ignore[assignment]

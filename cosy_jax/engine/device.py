@@ -1,7 +1,9 @@
 """What computes for the scheduler. Nothing here decides anything, so that a test can put a simulated one in its
 place."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +12,8 @@ from cosy_jax.engine.decoding import BLOCK
 from cosy_jax.engine.limits import Budget, Limits
 from cosy_jax.flow.tracks import Tracks
 from cosy_jax.llm.rows import DecodeRows, RowSettings
-from cosy_jax.nn import buckets
+from cosy_jax.llm.seat import Drawn
+from cosy_jax.nn import backend, buckets
 from cosy_jax.prompt.encode import Prompt
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.vocoder.streaming import VocoderState, VocoderStep, extend, init_state
@@ -37,6 +40,21 @@ class Device:
             budget.slots,
             limits.left_chunks,
         )
+
+        # Two programs of small arrays keep two cores busy where one does not; a GPU computes one after the other, and
+        # the pieces, which somebody waits for, come first.
+        self._draws = ThreadPoolExecutor(1, "decode") if backend.host_platform() == "cpu" else None
+
+    def beside(self, draw: Callable[[int], list[Drawn]], steps: int) -> Callable[[], list[Drawn]]:
+        """Draws while other things are computed, or where that is of no use, afterwards; gives what waits for it."""
+        if self._draws is None:
+            return partial(draw, steps)
+        return self._draws.submit(draw, steps).result
+
+    def close(self) -> None:
+        """Ends the threads."""
+        if self._draws:
+            self._draws.shutdown()
 
     def silence(self) -> VocoderState:
         """The vocoder's state before an utterance."""

@@ -122,6 +122,7 @@ class Engine:
         self._preparers.shutdown(cancel_futures=True)
         self._inbox.put(None)
         self._thread.join()
+        self._device.close()
 
     def _start(self, prepare: Callable[[Ticket, float], None]) -> Ticket:
         with self._lock:

@@ -41,7 +41,7 @@ class Scheduler:
         order = Order(limits.comfort, budget.piece_rows, buckets.STREAM_FRAMES, pads)
         ratio = config.flow.token_mel_ratio
         self._speaking = Speaking(device, self._memory, order, config.sample_rate, ratio, self.meters)
-        self._decoding = Decoding(device.rows, config, limits.seconds, self.meters)
+        self._decoding = Decoding(device.rows, config, limits.seconds, self.meters, device.beside)
         self._queue: deque[Stream] = deque()
         self._active: list[Stream] = []  # by age
 
@@ -66,11 +66,11 @@ class Scheduler:
         self._admit()
         listening = [stream for stream in self._active if not stream.work.whole and not self._pauses(stream)]
         ready = self._speaking.candidates(listening)
-        drew = self._decoding.advance(self._active, bool(ready))
-        ready = self._speaking.candidates(listening) if drew else ready
+        self._decoding.start(self._active, bool(ready))
         spoke = self._speaking.speak(ready, self._streams(), self._clock(), self._give, self._fail)
         if not ready:
             spoke = self._speak_whole() or spoke
+        drew = self._decoding.finish()
         ended = self._end_streams()
         self._look()
         return drew or spoke or ended

@@ -29,7 +29,7 @@ LM_ARRIVING = (512, 1024, 2048, 4096, 8192)
 # encoder does and compiles in half the time: 12 programs for the one, 6 for the other.
 TOKENIZER_FRAMES, SPEAKER_FRAMES = 250, 500
 # Past frames that a piece may look back on.
-STREAM_PAST = (500, 1000, 2000, 4000, 8000, 15000)
+STREAM_PAST = (250, 500, 750, 1000, 2000, 4000, 8000, 15000)
 
 
 def bucket(length: int, table: Sequence[int], what: str) -> int:

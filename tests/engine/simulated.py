@@ -94,6 +94,9 @@ class Simulated:
     tracks: Batches
     whole: list = field(default_factory=list)
 
+    def beside(self, draw, steps):
+        return lambda: draw(steps)
+
     def silence(self):
         return init_state(CONFIG.vocoder)
 
