@@ -100,10 +100,8 @@ class _GrowingWav:
         self._write_header(_OPEN)
 
     def write(self, samples: np.ndarray) -> None:
-        """Appends (S,), rounded as libsndfile does."""
-        buffer = io.BytesIO()
-        soundfile.write(buffer, samples, self._rate, "PCM_16", endian="LITTLE", format="RAW")
-        write_all(self._file, buffer.getvalue())
+        """Appends (S,)."""
+        write_all(self._file, pcm16(samples))
 
     def close(self) -> None:
         """Fills the sizes in."""
@@ -112,9 +110,14 @@ class _GrowingWav:
         self._write_header(written)
 
     def _write_header(self, data: int) -> None:
-        whole = min(data + _HEADER.size - 8, _OPEN)
-        kind = (16, 1, 1, self._rate, 2 * self._rate, 2, 16)  # of 16 bytes, PCM, mono, 2 bytes and 16 bits a sample
-        write_all(self._file, _HEADER.pack(b"RIFF", whole, b"WAVE", b"fmt ", *kind, b"data", data))
+        write_all(self._file, wav_header(self._rate, data))
+
+
+def wav_header(sample_rate: int, data: int = _OPEN) -> bytes:
+    """The header of a 16-bit mono WAV of so many bytes of samples; open, for players that read until the end."""
+    whole = min(data + _HEADER.size - 8, _OPEN)
+    kind = (16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)  # of 16 bytes, PCM, mono, 2 bytes and 16 bits a sample
+    return _HEADER.pack(b"RIFF", whole, b"WAVE", b"fmt ", *kind, b"data", data)
 
 
 @contextmanager
@@ -148,5 +151,10 @@ def _format(path: str | Path) -> _Format:
 def write_pcm(stream: BinaryIO, pieces: Iterable[np.ndarray]) -> None:
     """Raw 16-bit little-endian PCM of pieces (S,), flushed piece by piece."""
     for piece in pieces:
-        stream.write((np.clip(piece, -1, 1) * 32767).round().astype("<i2").tobytes())
+        stream.write(pcm16(piece))
         stream.flush()
+
+
+def pcm16(samples: np.ndarray) -> bytes:
+    """Samples (S,) as 16-bit little-endian PCM, rounded as libsndfile does."""
+    return (np.clip(samples, -1, 1) * 32767).round().astype("<i2").tobytes()
