@@ -36,7 +36,8 @@ class RowCounts:
 
 class DecodeRows:
     """The requests that are decoded together. `place` puts an array whose first axis is one of the settings' numbers of
-    rows on the devices. One thread at a time calls; only `advance` and `warm` compute."""
+    rows on the devices. One thread at a time calls; only `advance` and `warm` compute. What the device raises in
+    `advance` loses every row, since the state was donated: make other rows."""
 
     def __init__(
         self,
