@@ -91,7 +91,7 @@ class Learner:
         learnt = _followed(optax.apply_updates(state.learnt, changes), totals.statistics, weight)
         average = state.average
         if average is not None:
-            average = optax.incremental_update(learnt, average, 1 - self._ema)
+            average = averaged(average, learnt, state.step, self._ema)
         good = jnp.isfinite(norm) & jnp.isfinite(totals.loss)
         old, new = (state.learnt, state.moments, state.average), (learnt, moments, average)
         kept = jax.tree.map(lambda one, other: jnp.where(good, one, other), new, old)
@@ -99,6 +99,13 @@ class Learner:
         learnt, moments, average = kept
         after = State(state.step + 1, learnt, moments, average, state.skipped + bad, (state.in_a_row + 1) * bad)
         return after, totals.means() | {"gradient_norm": norm, "weight": totals.weight}
+
+
+def averaged(average: Tree, learnt: Tree, step: jax.Array, decay: float) -> Tree:
+    """The moving average after the step of this number, counted from 0. Its decay grows from a tenth to `decay`, as the
+    steps do: at 0.999 from the first one on, a third of it would be the random beginning after a thousand steps."""
+    count = step.astype(jnp.float32)
+    return optax.incremental_update(learnt, average, 1 - jnp.minimum(decay, (1 + count) / (10 + count)))
 
 
 def _followed(learnt: Tree, statistics: Tree | None, weight: jax.Array) -> Tree:

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from cosy_jax.train.learner import Learner
+from cosy_jax.train.learner import Learner, averaged
 from cosy_jax.train.parametrisation import Whole
 from cosy_jax.train.totals import Totals
 
@@ -68,9 +68,21 @@ def test_the_average_is_what_is_evaluated():
     taught = learner(ema=0.9)
     state, _ = taught.step(taught.init(WEIGHTS), {}, [rows(4)], jax.random.key(0))
     kernel = jax.device_get(taught.current(state))["layer"]["kernel"]
-    np.testing.assert_allclose(
-        kernel, 0.9 * WEIGHTS["layer"]["kernel"] + 0.1 * state.learnt["layer"]["kernel"], rtol=1e-6
-    )
+    first = 0.1 * WEIGHTS["layer"]["kernel"] + 0.9 * state.learnt["layer"]["kernel"]
+    np.testing.assert_allclose(kernel, first, rtol=1e-6)
+    state, _ = taught.step(state, {}, [rows(4)], jax.random.key(0))
+    second = 2 / 11 * first + 9 / 11 * state.learnt["layer"]["kernel"]
+    np.testing.assert_allclose(taught.current(state)["layer"]["kernel"], second, rtol=1e-6)
+
+
+def test_the_averages_decay_grows_to_what_it_shall_be():
+    """A run of a thousand steps is not a third of its random beginning."""
+    kept = jnp.float32(1.0)
+    for step in range(1000):
+        kept = averaged({"w": kept}, {"w": jnp.float32(0.0)}, jnp.asarray(step), 0.999)["w"]
+    assert kept < 1e-6
+    late = averaged({"w": jnp.float32(1.0)}, {"w": jnp.float32(0.0)}, jnp.asarray(10**6), 0.999)["w"]
+    np.testing.assert_allclose(late, 0.999, rtol=1e-6)
 
 
 def test_statistics_follow_the_batches():

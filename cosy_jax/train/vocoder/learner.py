@@ -6,10 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from cosy_jax.nn.precision import Precision
-from cosy_jax.train.learner import State
+from cosy_jax.train.learner import State, averaged
 from cosy_jax.train.parametrisation import Tree
 from cosy_jax.train.totals import Totals
 from cosy_jax.train.vocoder.config import GanConfig
@@ -108,7 +107,7 @@ def _advanced(state: State, learnt: Tree, moments: Tree, figures: dict[str, jax.
     good = jnp.all(jnp.stack([jnp.isfinite(value) for value in figures.values()]))
     average = state.average
     if average is not None:
-        average = optax.incremental_update(learnt, average, 1 - ema)
+        average = averaged(average, learnt, state.step, ema)
     old, new = (state.learnt, state.moments, state.average), (learnt, moments, average)
     kept = jax.tree.map(lambda one, other: jnp.where(good, one, other), new, old)
     bad = 1 - good.astype(jnp.int32)
