@@ -17,6 +17,7 @@ from cosy_jax.cli import (
     info,
     init,
     parity,
+    serve,
     synthesize,
     tokens,
     train,
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     for module in (
         synthesize,
         batch,
+        serve,
         convert_voice,
         voice,
         convert,

@@ -134,7 +134,8 @@ class Engine:
                 raise BusyError(max(1.0, self._seconds * beyond / self.budget.streams))
             self._open += 1
         asked = time.monotonic()
-        ticket = Ticket(self._synthesizer.config.sample_rate, self._wake, lambda: self._ended(asked))
+        ticket = Ticket(self._synthesizer.config.sample_rate, self._wake)
+        ticket.when_done(lambda _: self._ended(asked))
 
         def guarded() -> None:
             try:

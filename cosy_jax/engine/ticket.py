@@ -18,10 +18,11 @@ class Ticket:
     """Pieces of audio float32 (S,), as they are spoken, for one reader. To iterate raises what the request ended in,
     after the pieces before it."""
 
-    def __init__(self, rate: int, on_change: Callable[[], None], on_end: Callable[[], None] = lambda: None) -> None:
-        """`on_change` is called when something was read or nobody wants it any more, `on_end` once."""
+    def __init__(self, rate: int, on_change: Callable[[], None]) -> None:
+        """`on_change` is called when something was read, or nobody wants it any more."""
         self.sample_rate = rate  # Hz
-        self._on_change, self._on_end = on_change, on_end
+        self._on_change = on_change
+        self._enders: list[Callable[[BaseException | None], None]] = []
         self._pieces: deque[np.ndarray] = deque()
         self._changed = threading.Condition()
         self._watchers: list[Callable[[], None]] = []
@@ -54,6 +55,14 @@ class Ticket:
         with self._changed:
             return sum(map(len, self._pieces)) / self.sample_rate
 
+    def when_done(self, call: Callable[[BaseException | None], None]) -> None:
+        """Calls with what the request ended in, once it has, from any thread."""
+        with self._changed:
+            if not self._done:
+                self._enders.append(call)
+                return
+        call(self._error)
+
     def put(self, audio: np.ndarray) -> None:
         """The engine's: one more piece."""
         with self._changed:
@@ -68,7 +77,8 @@ class Ticket:
             if self._done:
                 return
             self._done, self._error = True, error
-        self._on_end()
+        for call in self._enders:
+            call(error)
         self._notify()
 
     def __iter__(self) -> Iterator[np.ndarray]:

@@ -1,11 +1,11 @@
-"""Audio in the formats that clients ask for, piece by piece: what is given out can be played at once, and nothing is lost
-at the end.
+"""Audio in the formats that clients ask for, piece by piece: what is given out can be played at once, and nothing is
+lost at the end.
 
 S samples.
 """
 
 from fractions import Fraction
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class _Compressed:
 
         self._av, self._rate, self._sink, self._samples = av, rate, _Sink(), 0
         self._container = av.open(self._sink, "w", format=form.container, options=form.options or {})
-        self._stream = self._container.add_stream(form.codec, rate=rate, layout="mono")
+        self._stream: Any = self._container.add_stream(form.codec, rate=rate, layout="mono")  # of audio
 
     def encode(self, samples: np.ndarray) -> bytes:
         values = np.frombuffer(pcm16(samples), np.int16)[None]

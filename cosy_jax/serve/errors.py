@@ -36,7 +36,9 @@ def kind_of(status: int) -> str:
 
 def answer(error: Exception) -> JSONResponse:
     """What a client is told. What is no fault of the request says nothing about the machine."""
-    status, message, param, code = 500, "The server failed; its log says why.", None, "internal_error"
+    status, message = 500, "The server failed; its log says why."
+    param: str | None = None
+    code: str | None = "internal_error"
     headers: dict[str, str] = {}
     if isinstance(error, BusyError):
         status, message, code = 429, str(error), "busy"

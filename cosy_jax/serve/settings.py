@@ -36,8 +36,8 @@ class ServeSettings:
 
 
 def read_keys(path: str | Path) -> tuple[str, ...]:
-    """The keys of a file, one a line; empty lines and those that begin with # are left out. CosyError where it cannot be
-    read, or holds none."""
+    """The keys of a file, one a line; empty lines and those that begin with # are left out. CosyError where it cannot
+    be read, or holds none."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

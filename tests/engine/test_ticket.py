@@ -16,7 +16,8 @@ def piece(value, length=240):
 
 def test_pieces_in_order_then_the_error():
     told = []
-    ticket = Ticket(24_000, lambda: told.append("changed"), lambda: told.append("ended"))
+    ticket = Ticket(24_000, lambda: told.append("changed"))
+    ticket.when_done(lambda error: told.append(str(error)))
     ticket.put(piece(1))
     ticket.put(piece(2))
     assert ticket.unread == 0.02
@@ -26,7 +27,7 @@ def test_pieces_in_order_then_the_error():
     heard = []
     with pytest.raises(ValueError, match="lost"):
         heard.extend(float(audio[0]) for audio in ticket)
-    assert heard == [1, 2] and told == ["ended", "changed", "changed"]
+    assert heard == [1, 2] and told == ["lost", "changed", "changed"]
 
 
 def test_cancelled_from_another_thread_while_it_is_waited_for():

@@ -1,0 +1,126 @@
+"""What the routes share: the engine, the voices, and the counts of what was asked."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+
+from cosy_jax.audio.read import Waveform, decode_audio
+from cosy_jax.engine.engine import Engine
+from cosy_jax.engine.errors import BusyError, CancelledError
+from cosy_jax.engine.ticket import Ticket
+from cosy_jax.errors import CosyError
+from cosy_jax.serve.errors import ApiError
+from cosy_jax.serve.settings import ServeSettings
+from cosy_jax.synthesis.request import Request
+from cosy_jax.synthesis.synthesizer import Synthesizer
+from cosy_jax.synthesis.voices import VoiceInfo, check_new, list_voices, remove_voice, save_voice
+
+
+@dataclass
+class Service:
+    """One server's state."""
+
+    engine: Engine
+    synthesizer: Synthesizer
+    settings: ServeSettings
+    ready: bool = False  # all programs are compiled
+    results: Counter[str] = field(default_factory=Counter)  # requests by how they ended
+    _encoding: asyncio.Lock = field(default_factory=asyncio.Lock)  # one recording at a time
+
+    def submit(self, request: Request, whole: bool = False) -> Ticket:
+        """The engine's; counted."""
+        return self.counted(lambda: self.engine.submit(request, whole))
+
+    def counted(self, submit: Callable[[], Ticket]) -> Ticket:
+        """A ticket, whose end is counted."""
+        try:
+            ticket = submit()
+        except BusyError:
+            self.results["refused"] += 1
+            raise
+        except CosyError:
+            self.results["invalid"] += 1
+            raise
+        ticket.when_done(lambda error: self.results.update([_result(error)]))
+        return ticket
+
+    def check_text(self, text: str) -> None:
+        """ApiError for one that is too long."""
+        if len(text) > self.settings.longest_text:
+            most = self.settings.longest_text
+            raise ApiError(
+                400, f"The text has {len(text)} characters, more than {most}: split it.", "input", "too_long"
+            )
+
+    def count_tokens(self, text: str) -> int:
+        """Of a text."""
+        return len(self.synthesizer.tokenizer.encode(text))
+
+    def voices(self) -> list[VoiceInfo]:
+        """The saved voices that can be read."""
+        return [voice for voice in list_voices(self.synthesizer.voices) if not voice.problem]
+
+    def voice_name(self, name: str | None) -> str:
+        """The voice that is asked for, the first where none is; ApiError where there is none."""
+        if name:
+            return self.find(name).name
+        names = [voice.name for voice in self.voices()]
+        if not names:
+            raise ApiError(400, "There is no voice yet: save one, or send prompt_audio.", "voice", "no_voice")
+        return names[0]
+
+    def find(self, name: str) -> VoiceInfo:
+        """A saved voice; ApiError (404) where there is none of this name."""
+        for voice in self.voices():
+            if voice.name == name:
+                return voice
+        raise ApiError(404, f"No voice '{name[:100]}'.", "voice", "voice_not_found")
+
+    async def save(self, name: str, content: bytes, transcript: str, overwrite: bool) -> VoiceInfo:
+        """A recording's voice under a name. CosyError for a bad name, recording or transcript; ApiError (409) for a
+        name that is taken, and where there are too many voices."""
+        folder = self.synthesizer.voices
+        try:
+            check_new(folder, name, overwrite)
+        except CosyError as error:
+            taken = "overwrite" in error.fields
+            code = "name_taken" if taken else "invalid_value"
+            raise ApiError(409 if taken else 400, str(error), "name", code) from None
+        if len(self.voices()) >= self.settings.most_voices:
+            raise ApiError(409, f"There are {self.settings.most_voices} voices already: remove one.", code="too_many")
+        async with self._encoding:
+            await run_in_threadpool(self._save, folder, name, decode(content), transcript, overwrite)
+        return self.find(name)
+
+    def remove(self, name: str) -> None:
+        """Deletes a voice; ApiError (404) where there is none."""
+        self.find(name)
+        remove_voice(self.synthesizer.voices, name)
+
+    def _save(self, folder: Path, name: str, recording: Waveform, transcript: str, overwrite: bool) -> None:
+        voice = self.synthesizer.voice(recording, transcript)
+        save_voice(folder, name, voice, self.synthesizer.config, overwrite)
+
+
+def decode(content: bytes) -> Waveform:
+    """An uploaded recording, its length and channels bounded."""
+    return decode_audio(content, "The recording")
+
+
+def service_of(connection: HTTPConnection) -> Service:
+    """For routes: the server's."""
+    service: Service = connection.app.state.service
+    return service
+
+
+def _result(error: BaseException | None) -> str:
+    if error is None:
+        return "ok"
+    if isinstance(error, CancelledError):
+        return "cancelled"
+    return "invalid" if isinstance(error, CosyError) else "failed"
