@@ -7,8 +7,8 @@ from fastapi import Request as HttpRequest
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from cosy_jax.audio.read import decode_audio
 from cosy_jax.serve import speech
+from cosy_jax.serve.service import decode
 from cosy_jax.serve.speaking import respond
 
 router = APIRouter(tags=["speech"])
@@ -24,7 +24,7 @@ async def convert(
     response_format: Annotated[speech.Form, Form()] = "mp3",
     speed: Annotated[float, Form(ge=0.5, le=2.0)] = 1.0,
 ) -> Response:
-    source = await run_in_threadpool(decode_audio, await audio.read(), "The source", _LONGEST)
+    source = await run_in_threadpool(decode, await audio.read(), "The source", _LONGEST)
     name = service.voice_name(voice)
     ticket = service.counted(lambda: service.engine.convert(source, name, whole=speed != 1, speed=speed))
     return await respond(http, ticket, response_format)

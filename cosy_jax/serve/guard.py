@@ -37,9 +37,11 @@ class Guard:
             return
         began, identity, headers = time.perf_counter(), uuid.uuid4().hex, Headers(scope=scope)
         scope.setdefault("state", {})["request_id"] = identity
-        seen = {"status": 0, "bytes": 0}
+        seen = {"status": 0, "bytes": 0, "too_large": 0}
 
         async def sending(message: Message) -> None:
+            if seen["too_large"] and not seen["status"]:
+                return  # whatever the application makes of a body that was cut off
             if message["type"] == "http.response.start":
                 seen["status"] = message["status"]
                 extra = [(b"x-request-id", identity.encode()), *_HEADERS]
@@ -52,8 +54,12 @@ class Guard:
 
         try:
             self._check(scope, headers)
-            await self._app(scope, self._bounded(receive, headers), sending)
+            await self._app(scope, self._bounded(receive, headers, seen), sending)
+            if seen["too_large"] and not seen["status"]:
+                seen["too_large"] = 0
+                await answer(self._too_large())(scope, receive, sending)
         except ApiError as error:
+            seen["too_large"] = 0
             if scope["type"] == "http":
                 await answer(error)(scope, receive, sending)
             else:
@@ -84,22 +90,26 @@ class Guard:
         if origin is not None and origin.partition("://")[2] != host:
             raise ApiError(403, "Pages of other sites may not use this server.", code="wrong_origin")
 
-    def _bounded(self, receive: Receive, headers: Headers) -> Receive:
+    def _bounded(self, receive: Receive, headers: Headers, seen: dict[str, int]) -> Receive:
         """`receive`, which raises once a body is larger than it may be, whatever its header says."""
-        most, got = self._settings.largest_body, 0
+        got = 0
         with contextlib.suppress(ValueError):
-            if int(headers.get("content-length", 0)) > most:
-                raise ApiError(413, f"The request is larger than {most >> 20} MiB.", code="too_large")
+            if int(headers.get("content-length", 0)) > self._settings.largest_body:
+                raise self._too_large()
 
         async def receiving() -> Message:
             nonlocal got
             message = await receive()
             got += len(message.get("body", b"") or b"")
-            if got > most:
-                raise ApiError(413, f"The request is larger than {most >> 20} MiB.", code="too_large")
+            if got > self._settings.largest_body:
+                seen["too_large"] = 1
+                raise self._too_large()
             return message
 
         return receiving
+
+    def _too_large(self) -> ApiError:
+        return ApiError(413, f"The request is larger than {self._settings.largest_body >> 20} MiB.", code="too_large")
 
 
 def is_key(given: str, keys: Iterable[str]) -> bool:

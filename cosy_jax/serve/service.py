@@ -1,15 +1,18 @@
 """What the routes share: the engine, the voices, and the counts of what was asked."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
+import soundfile
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from cosy_jax.audio.read import Waveform, decode_audio
+from cosy_jax.audio.read import MAX_SECONDS, Waveform, decode_audio
 from cosy_jax.engine.engine import Engine
 from cosy_jax.engine.errors import BusyError, CancelledError
 from cosy_jax.engine.ticket import Ticket
@@ -19,6 +22,8 @@ from cosy_jax.serve.settings import ServeSettings
 from cosy_jax.synthesis.request import Request
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.synthesis.voices import VoiceInfo, check_new, list_voices, remove_voice, save_voice
+
+_MOST_CHANNELS = 8
 
 
 @dataclass
@@ -94,7 +99,7 @@ class Service:
         if len(self.voices()) >= self.settings.most_voices:
             raise ApiError(409, f"There are {self.settings.most_voices} voices already: remove one.", code="too_many")
         async with self._encoding:
-            await run_in_threadpool(self._save, folder, name, decode(content), transcript, overwrite)
+            await run_in_threadpool(self._save, folder, name, content, transcript, overwrite)
         return self.find(name)
 
     def remove(self, name: str) -> None:
@@ -102,14 +107,17 @@ class Service:
         self.find(name)
         remove_voice(self.synthesizer.voices, name)
 
-    def _save(self, folder: Path, name: str, recording: Waveform, transcript: str, overwrite: bool) -> None:
-        voice = self.synthesizer.voice(recording, transcript)
+    def _save(self, folder: Path, name: str, content: bytes, transcript: str, overwrite: bool) -> None:
+        voice = self.synthesizer.voice(decode(content), transcript)
         save_voice(folder, name, voice, self.synthesizer.config, overwrite)
 
 
-def decode(content: bytes) -> Waveform:
-    """An uploaded recording, its length and channels bounded."""
-    return decode_audio(content, "The recording")
+def decode(content: bytes, name: str = "The recording", max_seconds: float = MAX_SECONDS) -> Waveform:
+    """An uploaded recording; CosyError as `decode_audio`, and for more channels than any microphone has."""
+    with contextlib.suppress(soundfile.SoundFileError), soundfile.SoundFile(BytesIO(content)) as file:
+        if file.channels > _MOST_CHANNELS:
+            raise CosyError(f"{name} has {file.channels} channels: mix it down to one.")
+    return decode_audio(content, name, max_seconds)
 
 
 def service_of(connection: HTTPConnection) -> Service:

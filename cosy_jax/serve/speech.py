@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from cosy_jax.audio.read import Waveform, decode_audio
+from cosy_jax.audio.read import Waveform
 from cosy_jax.serve.errors import ApiError
-from cosy_jax.serve.service import Service, service_of
+from cosy_jax.serve.service import Service, decode, service_of
 from cosy_jax.serve.speaking import Usage, respond
 from cosy_jax.synthesis.request import Request
 from cosy_jax.text.normalise import FrontendOptions, Language
@@ -109,7 +109,7 @@ def _decoded(content: str) -> Waveform:
         data = base64.b64decode(content, validate=True)
     except binascii.Error:
         raise ApiError(400, "The recording is not base64.", "prompt_audio", "invalid_value") from None
-    return decode_audio(data)
+    return decode(data)
 
 
 def _allowed(path: str, folder: Path | None) -> Path:

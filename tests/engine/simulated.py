@@ -120,7 +120,7 @@ def voice(tokens=60, seed=0):
     random = np.random.default_rng(seed)
     mel = random.normal(size=(2 * tokens, 80)).astype(np.float32)
     prompt = Prompt(random.integers(0, 6561, tokens).astype(np.int32), mel, np.ones(192, np.float32))
-    return Voice(prompt, "", "")
+    return Voice(prompt, "Some words.")
 
 
 def context(length):
