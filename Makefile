@@ -7,13 +7,17 @@ INSTALLED := .venv/installed
 DEMO_TEXT ?= Hello! This is a first sentence from cosy jax.
 DEMO_PROMPT_TEXT ?= This is what the recording says.
 
-.PHONY: demo test test-all lint voice-data clean
+.PHONY: demo serve test test-all lint voice-data clean
 
 # The tiny model in weights/tiny is random: it shows that every stage runs, not how good the voice is.
 demo: $(INSTALLED)
 	$(BIN)/cosy-jax synthesize --weights weights/tiny --text "$(DEMO_TEXT)" \
 	    --prompt-wav tests/data/prompt_0.flac --prompt-text "$(DEMO_PROMPT_TEXT)" --out demo.wav
 	@echo "The command is $(BIN)/cosy-jax; to call it cosy-jax alone: source $(BIN)/activate"
+
+# A server and its page at http://127.0.0.1:8000.
+serve: $(INSTALLED)
+	$(BIN)/cosy-jax serve
 
 # Most of a test's time is compiling, which takes one core: a process a core, each with whole files of tests. Their
 # order stays: the other one puts files of few but long tests last, and one core ends alone.
