@@ -4,15 +4,25 @@ PYTHONS ?= python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-DEMO_TEXT ?= Hello! This is a first sentence from cosy jax.
+# The trained model, or where it is not there the random one.
+WEIGHTS ?= $(firstword $(wildcard weights/embedded weights/tiny))
+DEMO_TEXT ?= Good morning! I would like a cup of tea and two apples, please.
+DEMO_VOICES ?= slt rms
 DEMO_PROMPT_TEXT ?= This is what the recording says.
 
 .PHONY: demo test test-all lint voice-data clean
 
-# The tiny model in weights/tiny is random: it shows that every stage runs, not how good the voice is.
+# A model that brings voices speaks in two of them: sound, picture of waveform and mel, and word error rate. The model in
+# weights/tiny is random: it shows that every stage runs, not how good the voice is.
 demo: $(INSTALLED)
-	$(BIN)/cosy-jax synthesize --weights weights/tiny --text "$(DEMO_TEXT)" \
+ifneq ($(wildcard $(WEIGHTS)/voices/*.safetensors),)
+	$(foreach voice,$(DEMO_VOICES),$(BIN)/cosy-jax synthesize --weights $(WEIGHTS) --text "$(DEMO_TEXT)" \
+	    --voice $(voice) --out demo-$(voice).wav --plot demo-$(voice).png &&) true
+	@$(BIN)/python -m recipes.embedded_voice.heard --text "$(DEMO_TEXT)" $(DEMO_VOICES:%=demo-%.wav)
+else
+	$(BIN)/cosy-jax synthesize --weights $(WEIGHTS) --text "$(DEMO_TEXT)" \
 	    --prompt-wav tests/data/prompt_0.flac --prompt-text "$(DEMO_PROMPT_TEXT)" --out demo.wav
+endif
 	@echo "The command is $(BIN)/cosy-jax; to call it cosy-jax alone: source $(BIN)/activate"
 
 # Most of a test's time is compiling, which takes one core: a process a core, each with whole files of tests. Their
@@ -36,7 +46,7 @@ voice-data: $(INSTALLED)
 	$(MAKE) --directory recipes/embedded_voice
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.wav
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.wav demo-*.wav demo-*.png
 
 $(INSTALLED): pyproject.toml
 	@for name in $(PYTHONS); do \
