@@ -12,12 +12,18 @@ DEMO_PROMPT_TEXT ?= This is what the recording says.
 
 .PHONY: demo test test-all lint voice-data clean
 
+# The empty line ends one command of several.
+define SPEAK
+$(BIN)/cosy-jax synthesize --weights $(WEIGHTS) --text "$(DEMO_TEXT)" --voice $(1) \
+    --out demo-$(1).wav --plot demo-$(1).png
+
+endef
+
 # A model that brings voices speaks in two of them: sound, picture of waveform and mel, and word error rate. The model in
 # weights/tiny is random: it shows that every stage runs, not how good the voice is.
 demo: $(INSTALLED)
 ifneq ($(wildcard $(WEIGHTS)/voices/*.safetensors),)
-	$(foreach voice,$(DEMO_VOICES),$(BIN)/cosy-jax synthesize --weights $(WEIGHTS) --text "$(DEMO_TEXT)" \
-	    --voice $(voice) --out demo-$(voice).wav --plot demo-$(voice).png &&) true
+	$(foreach voice,$(DEMO_VOICES),$(call SPEAK,$(voice)))
 	@$(BIN)/python -m recipes.embedded_voice.heard --text "$(DEMO_TEXT)" $(DEMO_VOICES:%=demo-%.wav)
 else
 	$(BIN)/cosy-jax synthesize --weights $(WEIGHTS) --text "$(DEMO_TEXT)" \

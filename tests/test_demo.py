@@ -19,7 +19,7 @@ def test_two_voices_where_the_weights_bring_them(tmp_path):
     (tmp_path / "voices" / "slt.safetensors").touch()
     printed = demo(tmp_path)
     for voice in ("slt", "rms"):
-        assert f"--voice {voice} --out demo-{voice}.wav --plot demo-{voice}.png" in printed
+        assert f"--voice {voice} " in printed and f"--out demo-{voice}.wav --plot demo-{voice}.png\n" in printed
     assert printed.index("--plot demo-rms.png") < printed.index("recipes.embedded_voice.heard")
 
 
