@@ -30,7 +30,7 @@ Figures = dict[str, Any]  # of one voice, as `cosy-jax evaluate` has them in sum
 
 class _Column(NamedTuple):
     title: str
-    value: Callable[[Figures], float]
+    value: Callable[[Figures], float | None]
     form: str
     wanted: str = ""
     is_met: Callable[[float], bool] = lambda value: True
@@ -103,7 +103,9 @@ def table(summary: dict[str, Any]) -> list[tuple[str, ...]]:
 def _cell(column: _Column, figures: Figures) -> str:
     try:
         value = column.value(figures)
-    except TypeError:  # a figure that nobody has: no sound, or no utterance that could be judged
+    except TypeError:  # computed from one that nobody has
+        value = None
+    if value is None:  # such as F0 where nothing is voiced
         return "none*"
     return f"{value:{column.form}}{'' if column.is_met(value) else '*'}"
 

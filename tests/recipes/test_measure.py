@@ -70,6 +70,9 @@ def test_a_voice_without_figures_is_told():
     failed = {"key": "a", "text": "One.", "speaker": "slt", "wav": "", "error": "No."}
     rows = measure.table(summarise([failed, judgement("b", TEXTS[0], "rms")]))
     assert rows[2][0] == "slt" and rows[2][2] == "none*"
+    unvoiced = judgement("a", TEXTS[0], "slt") | {"f0_median": None}
+    head, _, row, *_ = measure.table(summarise([judgement("b", TEXTS[0], "rms"), unvoiced]))
+    assert dict(zip(head, row, strict=True))["F0 x teacher"] == "none*"
 
 
 @needs_flite
