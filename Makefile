@@ -4,15 +4,31 @@ PYTHONS ?= python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-DEMO_TEXT ?= Hello! This is a first sentence from cosy jax.
+# The trained model, or where it is not there the random one.
+WEIGHTS ?= $(firstword $(wildcard weights/embedded weights/tiny))
+DEMO_TEXT ?= Good morning! I would like a cup of tea and two apples, please.
+DEMO_VOICES ?= slt rms
 DEMO_PROMPT_TEXT ?= This is what the recording says.
 
 .PHONY: demo serve test test-all lint voice-data clean
 
-# The tiny model in weights/tiny is random: it shows that every stage runs, not how good the voice is.
+# The empty line ends one command of several.
+define SPEAK
+$(BIN)/cosy-jax synthesize --weights $(WEIGHTS) --text "$(DEMO_TEXT)" --voice $(1) \
+    --out demo-$(1).wav --plot demo-$(1).png
+
+endef
+
+# A model that brings voices speaks in two of them: sound, picture of waveform and mel, and word error rate. The model in
+# weights/tiny is random: it shows that every stage runs, not how good the voice is.
 demo: $(INSTALLED)
-	$(BIN)/cosy-jax synthesize --weights weights/tiny --text "$(DEMO_TEXT)" \
+ifneq ($(wildcard $(WEIGHTS)/voices/*.safetensors),)
+	$(foreach voice,$(DEMO_VOICES),$(call SPEAK,$(voice)))
+	@$(BIN)/python -m recipes.embedded_voice.heard --text "$(DEMO_TEXT)" $(DEMO_VOICES:%=demo-%.wav)
+else
+	$(BIN)/cosy-jax synthesize --weights $(WEIGHTS) --text "$(DEMO_TEXT)" \
 	    --prompt-wav tests/data/prompt_0.flac --prompt-text "$(DEMO_PROMPT_TEXT)" --out demo.wav
+endif
 	@echo "The command is $(BIN)/cosy-jax; to call it cosy-jax alone: source $(BIN)/activate"
 
 # A server and its page at http://127.0.0.1:8000.
@@ -40,7 +56,7 @@ voice-data: $(INSTALLED)
 	$(MAKE) --directory recipes/embedded_voice
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.wav
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.wav demo-*.wav demo-*.png
 
 $(INSTALLED): pyproject.toml
 	@for name in $(PYTHONS); do \

@@ -27,6 +27,7 @@ from .source import LazyTensor, brief
 from .tokenizer_files import TOKENIZER_FILES, check_tokenizer
 from .transforms import Shape
 from .verify import Verification, require_onnxruntime, verify_encoders
+from .voices import keep_voices
 from .write_safetensors import write
 
 _FEW_LAYERS = 64
@@ -69,8 +70,9 @@ def convert(
     """Writes the converted model to `out_dir`, whole or not at all.
 
     `dtype` is the storage policy of `checkpoint.storage_dtype`. `progress` is told (file, bytes done, bytes in all)
-    after every tensor. An earlier conversion in `out_dir` is replaced; any other content there, and every fault of the
-    input, is a CosyError. `verify` runs the ONNX files (onnxruntime) beside our encoders.
+    after every tensor. An earlier conversion in `out_dir` is replaced, its voices are kept (`keep_voices`); any other
+    content there, and every fault of the input, is a CosyError. `verify` runs the ONNX files
+    (onnxruntime) beside our encoders.
     """
     model_dir, out_dir = Path(model_dir), Path(out_dir).resolve()
     precision = get_precision(dtype)
@@ -92,6 +94,7 @@ def convert(
         sources = _digests(model_dir, [stage.source for stage in stages])
         variants = tuple(stage.name for stage in stages if stage.name in LLM_STAGES)
         write_manifest(folder / "config.json", config, precision.name, sources, variants)
+        keep_voices(out_dir, folder)
         verification = verify_encoders(model_dir, folder) if verify else None
     return Report(out_dir, config, variants, files, sources, verification)
 

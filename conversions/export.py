@@ -6,6 +6,7 @@ The prompt encoders are left out, since the release has them as ONNX graphs, not
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,12 +15,14 @@ from cosy_jax.checkpoint.reader import LLM_STAGES, STAGES, flat_shapes, load_con
 from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
+from cosy_jax.synthesis.voices import list_voices, weights_voices
 
 from .mapping import export
 from .output import written_whole
 from .read_safetensors import open_safetensors
 from .release_config import QWEN_FOLDER, YAML_FILE
 from .rules import STAGE_RULES
+from .voices import VoiceLeftWarning
 from .write_release_config import qwen_config, release_yaml
 from .write_safetensors import Entry, write
 
@@ -33,8 +36,9 @@ def export_release(weights: Path, out_dir: Path, progress: Progress | None = Non
     """Writes llm, flow and hift as float32 safetensors under the released names, with cosyvoice3.yaml and
     CosyVoice-BlankEN; returns the weight files' names. One tensor is in memory at a time.
 
-    Weight norm comes back as direction and length, which give the kernel up to rounding. `progress` is told (file,
-    bytes done, bytes in all). CosyError where `weights` is no converted folder or `out_dir` is not free.
+    Saved voices have no place in a release: `VoiceLeftWarning` where `weights` brings some. Weight norm comes back as
+    direction and length, which give the kernel up to rounding. `progress` is told (file, bytes done, bytes in all).
+    CosyError where `weights` is no converted folder or `out_dir` is not free.
     """
     weights, out_dir = Path(weights), Path(out_dir).resolve()
     config = load_config(weights)
@@ -42,6 +46,9 @@ def export_release(weights: Path, out_dir: Path, progress: Progress | None = Non
         raise CosyError(f"{out_dir} is there already: name a new or empty folder.")
     if not (weights / "tokenizer").is_dir():
         raise CosyError(f"{weights} holds no tokenizer: convert the model again.")
+    if voices := list_voices(weights_voices(weights)):
+        names = ", ".join(info.name for info in voices)
+        warnings.warn(f"A release has no saved voices: {names} are not written", VoiceLeftWarning, stacklevel=2)
     files = []
     with written_whole(out_dir) as folder:
         for stage in NETWORKS:

@@ -11,6 +11,7 @@ from typing import Any
 from cosy_jax.checkpoint.reader import FORMAT_VERSION, STAGES, stage_path
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
+from cosy_jax.synthesis.voices import list_voices, weights_voices
 
 from .source import brief, read_small
 from .tokenizer_files import TOKENIZER_FILES
@@ -45,6 +46,9 @@ def _foreign(folder: Path) -> Path | None:
     if tokenizer in present and tokenizer.is_dir():
         present = [path for path in present if path != tokenizer] + sorted(tokenizer.iterdir())
         files |= {tokenizer / name for name in TOKENIZER_FILES}
+    if (voices := weights_voices(folder)) in present and voices.is_dir():
+        present = [path for path in present if path != voices] + sorted(voices.iterdir())
+        files |= {info.path for info in list_voices(voices)}
     return next((path for path in present if path not in files or not path.is_file()), None)
 
 

@@ -15,6 +15,7 @@ from cosy_jax.nn.precision import get_precision
 
 from .output import TOKENIZER, check_output, write_manifest, written_whole
 from .tokenizer_files import write_byte_tokenizer
+from .voices import keep_voices
 from .write_safetensors import write
 
 RANDOM_STAGES = tuple(stage for stage in STAGES if stage != "llm.rl")
@@ -66,6 +67,7 @@ def write_random_model(
             yield stage
         write_tokenizer(folder / TOKENIZER)
         write_manifest(folder / "config.json", config, dtype, {}, ("llm",))
+        keep_voices(out, folder)
 
 
 def _draw(random: np.random.Generator, name: str, shape: tuple[int, ...]) -> Callable[[], np.ndarray]:

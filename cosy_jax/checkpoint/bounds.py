@@ -98,6 +98,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "prompt_mel.fmin": (0.0, 96000.0),
     "prompt_mel.fmax": (1.0, 96000.0),
 }
+# The most numbers in a list; in any other 16.
+LONGEST_LISTS = {"llm.silent_ids": 4096}
 # What must hold between settings: the one to look at first, and what is wrong with it.
 RELATIONS: tuple[tuple[str, str, Callable[[ModelConfig], bool]], ...] = (
     (

@@ -6,6 +6,7 @@ llm.safetensors                 one file a stage; keys are the Linen parameter p
 llm.rl.safetensors              the reinforcement-learned language model, where the release has it
 flow.safetensors  vocoder.safetensors  speech_tokenizer.safetensors  speaker_encoder.safetensors
 tokenizer/                      vocab.json, merges.txt, tokenizer_config.json
+voices/                         saved voices that the model brings, if any (`synthesis.voices`)
 """
 
 import hashlib

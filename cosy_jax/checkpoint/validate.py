@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, get_args, get_origin
 
-from cosy_jax.checkpoint.bounds import BOUNDS, RELATIONS
+from cosy_jax.checkpoint.bounds import BOUNDS, LONGEST_LISTS, RELATIONS
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
 
@@ -95,10 +95,10 @@ def _setting(value: Any, kind: Any, name: str, path: Path) -> Any:
 
 
 def _list(value: Any, kind: Any, name: str, path: Path) -> tuple:
-    if not isinstance(value, list) or not 1 <= len(value) <= _LONGEST_LIST:
+    most = LONGEST_LISTS.get(name, _LONGEST_LIST)
+    if not isinstance(value, list) or not 1 <= len(value) <= most:
         raise CosyError(
-            f"{path}: the setting {name} is {_shown(value)}, not a list of 1 to {_LONGEST_LIST}: convert the model "
-            "again."
+            f"{path}: the setting {name} is {_shown(value)}, not a list of 1 to {most}: convert the model again."
         )
     return tuple(_setting(item, kind, name, path) for item in value)
 

@@ -68,7 +68,7 @@ def add_voices_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--voices",
         metavar="DIR",
-        help="where saved voices are (default: ~/.local/share/cosy_jax/voices; env COSY_JAX_VOICES)",
+        help="where your saved voices are (default: ~/.local/share/cosy_jax/voices; env COSY_JAX_VOICES)",
     )
 
 
@@ -81,7 +81,10 @@ def add_voice_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt-wav", metavar="FILE", help="the voice: a recording of up to 30 s")
     add_trim_option(parser)
     parser.add_argument(
-        "--voice", metavar="NAME", type=text_argument, help="in place of a recording: what `cosy-jax voice add` saved"
+        "--voice",
+        metavar="NAME",
+        type=text_argument,
+        help="in its place: one that was saved, or that the weights bring",
     )
     add_voices_folder(parser)
 

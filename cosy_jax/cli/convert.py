@@ -1,10 +1,11 @@
 """`cosy-jax convert`: the released folder in, our weights out."""
 
 import argparse
+import warnings
 from typing import Any
 
 from cosy_jax.cli.common import add_command
-from cosy_jax.cli.output import file_progress, tell
+from cosy_jax.cli.output import file_progress, say_warning, tell
 
 
 def add_parser(commands: Any) -> None:
@@ -19,6 +20,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    warnings.showwarning = say_warning
     from cosy_jax.conversions.convert import convert
 
     with file_progress() as progress:

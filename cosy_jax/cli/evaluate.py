@@ -165,10 +165,10 @@ def _voices(args: argparse.Namespace, items: "list[Item]") -> "tuple[SetVoices, 
     """What tells the set's voices apart, and its name."""
     from cosy_jax.evaluate.speaker import CamPlus, OnnxSpeaker, SpeakerModel
     from cosy_jax.evaluate.voices import SetVoices
-    from cosy_jax.synthesis.voices import default_folder, load_voice
+    from cosy_jax.synthesis.voices import load_voice, voice_places
 
     model: SpeakerModel = OnnxSpeaker(args.speaker_model) if args.speaker_model else CamPlus(args.weights)
-    return SetVoices(items, model, lambda name: load_voice(args.voices or default_folder(), name)), model.name
+    return SetVoices(items, model, lambda name: load_voice(voice_places(args.voices, args.weights), name)), model.name
 
 
 def _with_references(items: "list[Item]", folder: Path) -> "list[Item]":

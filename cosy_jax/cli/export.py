@@ -1,10 +1,11 @@
 """`cosy-jax export`: our weights in, the released layout out."""
 
 import argparse
+import warnings
 from typing import Any
 
 from cosy_jax.cli.common import add_command
-from cosy_jax.cli.output import file_progress, tell
+from cosy_jax.cli.output import file_progress, say_warning, tell
 
 
 def add_parser(commands: Any) -> None:
@@ -16,6 +17,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    warnings.showwarning = say_warning
     from cosy_jax.conversions.export import ENCODERS, export_release
 
     with file_progress() as progress:

@@ -4,9 +4,10 @@ import argparse
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from cosy_jax.cli.common import add_command
-from cosy_jax.cli.output import console
+from cosy_jax.cli.output import console, shown
 
 
 def add_parser(commands: Any) -> None:
@@ -18,6 +19,7 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from cosy_jax.checkpoint.integrity import check_complete, load_tokenizer, open_folder, verify_digests
     from cosy_jax.checkpoint.reader import describe
+    from cosy_jax.synthesis.voices import list_voices, weights_voices
 
     found, config = describe(args.weights), open_folder(args.weights)
     table = Table("stage", "file", "parameters", "MB", box=None)
@@ -29,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
     console.print(f"stored as {found['dtype']}, format version {found['format_version']}")
     console.print(f"language models: {', '.join(found['llm_variants'])}")
     console.print(f"language model: {llm.num_layers} layers of {llm.hidden_size}; flow: {flow.depth} of {flow.dim}")
+    if voices := list_voices(weights_voices(args.weights)):
+        console.print(Text(shown(f"voices: {', '.join(info.name for info in voices)}")), soft_wrap=True)
     check_complete(args.weights)
     load_tokenizer(args.weights, config)
     if args.verify:

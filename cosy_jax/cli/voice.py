@@ -18,13 +18,13 @@ from cosy_jax.cli.common import (
 from cosy_jax.cli.output import console, progress_bar, shown, tell
 from cosy_jax.cli.texts import text_argument
 from cosy_jax.cli.transcribe import add_transcribe_option, transcript_option
-from cosy_jax.cli.weights import add_weights_option
+from cosy_jax.cli.weights import add_weights_option, weights_at_hand
 
 if TYPE_CHECKING:
     from cosy_jax.synthesis.voices import VoiceInfo
 
 _EXAMPLES = """  cosy-jax voice add anna --prompt-wav anna.wav --prompt-text "What Anna says."
-  cosy-jax voice list
+  cosy-jax voice list --weights weights/cosyvoice3
   cosy-jax synthesize --voice anna --text "Good morning." --out morning.wav
   cosy-jax voice remove anna"""
 _ADD = """cosy-jax voice add anna --weights weights/tiny --prompt-wav anna.wav --prompt-text "What Anna says." """
@@ -51,13 +51,20 @@ def add_parser(commands: Any) -> None:
     add.add_argument("--force", action="store_true", help="replace the voice of this name")
     add_voices_folder(add)
     add_compile_options(add)
-    listed = add_command(actions, "list", "list the saved voices", "cosy-jax voice list", run_list)
+    listed = add_command(
+        actions, "list", "list the saved voices, and the weights' own", "cosy-jax voice list", run_list
+    )
     shown = add_command(actions, "show", "tell what a saved voice holds", "cosy-jax voice show anna", run_show)
     removed = add_command(actions, "remove", "delete a saved voice", "cosy-jax voice remove anna", run_remove)
     for action in (shown, removed):
         action.add_argument("name", metavar="NAME", type=text_argument, help="of a saved voice")
     for action in (listed, shown, removed):
         add_voices_folder(action)
+    for action in (listed, shown):
+        # Not `weights`: without any there are still the user's own voices.
+        action.add_argument(
+            "--weights", metavar="DIR", dest="bringing", help="whose own voices come behind (default: as for speaking)"
+        )
 
 
 def run_add(args: argparse.Namespace) -> int:
@@ -80,9 +87,10 @@ def run_add(args: argparse.Namespace) -> int:
 def run_list(args: argparse.Namespace) -> int:
     from cosy_jax.synthesis.voices import list_voices
 
-    voices = list_voices(_folder(args))
+    places = _places(args)
+    voices = list_voices(places)
     if not voices:
-        tell(f"No voices in {_folder(args)}: save one with `cosy-jax voice add`.")
+        tell(f"No voices in {' or '.join(map(str, places))}: save one with `cosy-jax voice add`.")
         return 0
     table = Table("voice", "seconds", "recording", "transcript", box=None)
     for info in voices:
@@ -96,8 +104,9 @@ def run_list(args: argparse.Namespace) -> int:
 def run_show(args: argparse.Namespace) -> int:
     from cosy_jax.synthesis.voices import inspect_voice, load_voice
 
-    load_voice(_folder(args), args.name)
-    _show(inspect_voice(_folder(args), args.name))
+    places = _places(args)
+    load_voice(places, args.name)
+    _show(inspect_voice(places, args.name))
     return 0
 
 
@@ -120,7 +129,14 @@ def _show(info: "VoiceInfo") -> None:
         tell(f"{title + ':':<12}{value}")
 
 
+def _places(args: argparse.Namespace) -> tuple[Path, ...]:
+    from cosy_jax.synthesis.voices import voice_places
+
+    return voice_places(args.voices, weights_at_hand(args.bringing))
+
+
 def _folder(args: argparse.Namespace) -> Path:
+    """Where voices are saved and removed: never among those that weights bring."""
     from cosy_jax.synthesis.voices import default_folder
 
     return Path(args.voices) if args.voices else default_folder()

@@ -26,17 +26,30 @@ def find_weights(given: str | None) -> str:
     embedded model; says which, unless it was given. CosyError where nobody names one, or the file is faulty."""
     if given is not None:
         return given
+    found, origin = _at_hand()
+    if found is None:
+        file = _configuration() or "a configuration file"
+        raise CosyError(
+            f'Say which weights: give --weights DIR, set {_VARIABLE}, or write weights = "DIR" into {file}.'
+        )
+    say(f"weights: {found}{origin}")
+    return found
+
+
+def weights_at_hand(given: str | None) -> str | None:
+    """As `find_weights`, for commands that can do without: None where nobody names any, and not a word."""
+    return given if given is not None else _at_hand()[0]
+
+
+def _at_hand() -> tuple[str | None, str]:
+    """The weights that nobody had to name, and what is said of where they come from."""
     if named := os.environ.get(_VARIABLE):
-        say(f"weights: {named} ({_VARIABLE})")
-        return named
+        return named, f" ({_VARIABLE})"
     if (path := _configuration()) and (named := _configured(path)):
-        say(f"weights: {named} ({path})")
-        return named
+        return named, f" ({path})"
     if (_EMBEDDED / "config.json").is_file():
-        say(f"weights: {_EMBEDDED}, the embedded model, which is random and speaks noise")
-        return str(_EMBEDDED)
-    file = path or "a configuration file"
-    raise CosyError(f'Say which weights: give --weights DIR, set {_VARIABLE}, or write weights = "DIR" into {file}.')
+        return str(_EMBEDDED), ", the embedded model, which is random and speaks noise"
+    return None, ""
 
 
 def _configuration() -> Path | None:

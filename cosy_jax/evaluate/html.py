@@ -10,7 +10,7 @@ from cosy_jax.evaluate.judgements import Judgement
 from cosy_jax.evaluate.summary import Summary, word_errors, worst_first
 from cosy_jax.evaluate.words import Marked, verdict
 
-_STYLE = """
+STYLE = """
 article { margin: 1.5rem 0; padding: .6rem 1rem; background: var(--card); }
 article h3 { margin: 0; font-size: 15px; }
 article p { margin: .3rem 0; }
@@ -32,7 +32,7 @@ def to_html(summary: Summary, judgements: list[Judgement], total: int, draw: Dra
         parts.insert(0, f'<p class="look">{len(judgements)} of {total} utterances are judged so far.</p>')
     parts.append("<h2>Utterances, worst first</h2>")
     parts += [_article(judgement, draw) for judgement in worst_first(judgements)]
-    return page.document("How good the speech is", "\n".join(parts), _STYLE)
+    return page.document("How good the speech is", "\n".join(parts), STYLE)
 
 
 def _overview(summary: Summary) -> str:
@@ -48,13 +48,13 @@ def _article(judgement: Judgement, draw: Draw) -> str:
     if "error" in judgement:
         return f'<article>{title}<p class="bad">{escape(judgement["error"])}</p></article>'
     found = verdict(judgement["text"], judgement["heard"])
-    rows = [("text", _marked(found.text)), ("heard", _marked(found.heard))]
+    rows = [("text", marked(found.text)), ("heard", marked(found.heard))]
     if reference := judgement.get("reference"):
-        rows.append(("reference heard", _marked(verdict(judgement["text"], reference["heard"]).heard)))
-        rows.append(("reference", _player(reference["wav"])))
+        rows.append(("reference heard", marked(verdict(judgement["text"], reference["heard"]).heard)))
+        rows.append(("reference", player(reference["wav"])))
     texts = "".join(f"<dt>{name}</dt><dd>{content}</dd>" for name, content in rows)
     return (
-        f"<article>{title}<p>{escape(_line(judgement))}</p>{_player(judgement['wav'])}"
+        f"<article>{title}<p>{escape(_line(judgement))}</p>{player(judgement['wav'])}"
         f"<dl>{texts}</dl>{draw(judgement)}</article>"
     )
 
@@ -77,9 +77,11 @@ def _line(judgement: Judgement) -> str:
     return ", ".join(parts)
 
 
-def _marked(words: Marked) -> str:
+def marked(words: Marked) -> str:
+    """Words, those that differ marked."""
     return " ".join(f"<mark>{escape(word)}</mark>" if differs else escape(word) for word, differs in words)
 
 
-def _player(path: str) -> str:
+def player(path: str) -> str:
+    """Of a recording, its path seen from the page."""
     return f'<audio controls preload="none" src="{escape(quote(path, errors="backslashreplace"))}"></audio>'

@@ -70,6 +70,11 @@ class Service:
         """The saved voices that can be read."""
         return [voice for voice in list_voices(self.synthesizer.voices) if not voice.problem]
 
+    @property
+    def own(self) -> Path:
+        """The folder of voices that are saved here; the model's own are not among them."""
+        return self.synthesizer.voices[0]
+
     def voice_name(self, name: str | None) -> str:
         """The voice that is asked for, the first where none is; ApiError where there is none."""
         if name:
@@ -89,7 +94,7 @@ class Service:
     async def save(self, name: str, content: bytes, transcript: str, overwrite: bool) -> VoiceInfo:
         """A recording's voice under a name. CosyError for a bad name, recording or transcript; ApiError (409) for a
         name that is taken, and where there are too many voices."""
-        folder = self.synthesizer.voices
+        folder = self.own
         try:
             check_new(folder, name, overwrite)
         except CosyError as error:
@@ -104,8 +109,9 @@ class Service:
 
     def remove(self, name: str) -> None:
         """Deletes a voice; ApiError (404) where there is none."""
-        self.find(name)
-        remove_voice(self.synthesizer.voices, name)
+        if self.find(name).path.parent != self.own:
+            raise ApiError(403, f"The voice '{name}' comes with the model: it stays.", "voice", "not_allowed")
+        remove_voice(self.own, name)
 
     def _save(self, folder: Path, name: str, content: bytes, transcript: str, overwrite: bool) -> None:
         voice = self.synthesizer.voice(decode(content), transcript)

@@ -41,7 +41,7 @@ from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.streaming import cached_solver, exact_solver, hops, stream_audio
 from cosy_jax.synthesis.voice import Voice, check_transcript_length, check_voice, heard, load_voice_recording
 from cosy_jax.synthesis.voice_conversion import source_pieces
-from cosy_jax.synthesis.voices import default_folder, load_voice
+from cosy_jax.synthesis.voices import load_voice, voice_places
 from cosy_jax.text.check import speakable
 from cosy_jax.text.special_tokens import END_OF_PROMPT
 from cosy_jax.text.split import segment_text
@@ -67,7 +67,8 @@ class Synthesizer:
         adapter: str | Path | None = None,
     ) -> None:
         """`llm` is "auto" (RL weights where there are any), "rl" or "base"; `voices` the folder of saved voices, None
-        for the user's own; `adapter` one of low-rank changes. CosyError where a folder lacks something."""
+        for the user's own, where a name is looked for before the weights'; `adapter` one of low-rank changes. CosyError
+        where a folder lacks something."""
         self.weights = Path(weights)
         self.config: ModelConfig = open_folder(self.weights)
         self.llm = reader.select_llm(self.weights, llm)
@@ -79,9 +80,9 @@ class Synthesizer:
         self._params = Parameters(self.weights, self.config, self.llm, precision, devices, changes)
 
     @property
-    def voices(self) -> Path:
-        """Of saved voices; CosyError where none was given and nobody knows the user's."""
-        return self._voices or default_folder()
+    def voices(self) -> tuple[Path, ...]:
+        """Where saved voices are looked for, as `voice_places` says."""
+        return voice_places(self._voices, self.weights)
 
     def params(self, stage: str) -> dict:
         """Parameters of a stage ("llm" is the chosen variant), from memory or disk."""

@@ -7,6 +7,8 @@ mel                float32 (2 L, 80), 50 Hz, log amplitude
 speaker_embedding  float32 (192,)
 metadata           format, version, transcript, seconds, source (the recording's file name), encoders (the digest of
                    those that made it, which older files lack)
+
+A name is looked for in one folder after the other (`voice_places`): the user's own comes before a converted folder's.
 """
 
 import json
@@ -14,7 +16,7 @@ import os
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +34,12 @@ from cosy_jax.synthesis.voice import Voice, check_voice
 FORMAT = "cosy_jax voice"
 VERSION = "1"
 
+Places = str | Path | Sequence[Path]  # a folder, or several, of which the first that has a name gives its voice
+
 _SUFFIX = ".safetensors"
 _NAME = re.compile(r"\w[\w.-]*")
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and a temporary name is longer
+_BROUGHT = "voices"  # in a converted folder
 _DTYPES = {"speech_tokens": "int32", "mel": "float32", "speaker_embedding": "float32"}
 
 
@@ -62,6 +67,24 @@ def default_folder() -> Path:
     if (folder := home()) is None:
         raise CosyError("Nobody knows your home folder: say where the voices are, or set COSY_JAX_VOICES.", "voices")
     return folder / ".local" / "share" / "cosy_jax" / "voices"
+
+
+def voice_places(given: str | Path | None, weights: str | Path | None) -> tuple[Path, ...]:
+    """Where a voice is looked for by its name: in the folder that was given, else the user's own; then in the one that
+    a converted folder brings. CosyError where there is neither."""
+    brought = weights_voices(weights) if weights else None
+    own = (brought,) if brought and brought.is_dir() else ()
+    try:
+        return (Path(given) if given else default_folder(), *own)
+    except CosyError:
+        if not own:
+            raise
+        return own
+
+
+def weights_voices(weights: str | Path) -> Path:
+    """The folder of saved voices that a converted folder brings, if it has any."""
+    return Path(weights) / _BROUGHT
 
 
 def check_new(folder: str | Path, name: str, overwrite: bool = False) -> None:
@@ -107,10 +130,10 @@ def _in_one_order(content: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + content[start:]
 
 
-def load_voice(folder: str | Path, name: str) -> Voice:
+def load_voice(places: Places, name: str) -> Voice:
     """The voice of this name. CosyError where there is none, or the file is damaged or foreign; `OldVoiceWarning`
     where it does not say which encoders made it. Whether a model can speak in it, `check_voice` tells."""
-    path = _existing(folder, name)
+    path = _existing(places, name)
     with _opened(path) as file:
         info = _info(path, file)
         missing = sorted(_DTYPES.keys() - file.keys())
@@ -127,21 +150,21 @@ def load_voice(folder: str | Path, name: str) -> Voice:
     return Voice(Prompt(**tensors), info.transcript, info.encoders)
 
 
-def inspect_voice(folder: str | Path, name: str) -> VoiceInfo:
+def inspect_voice(places: Places, name: str) -> VoiceInfo:
     """What the file says about itself, its tensors unread; errors as `load_voice`."""
-    path = _existing(folder, name)
+    path = _existing(places, name)
     with _opened(path) as file:
         return _info(path, file)
 
 
-def list_voices(folder: str | Path) -> list[VoiceInfo]:
-    """The voices of a folder by name, read from their headers; none where there is no folder."""
+def list_voices(places: Places) -> list[VoiceInfo]:
+    """The voices that there are by name, read from their headers; none where there is no folder."""
     infos = []
-    for name in _names(folder):
+    for name in _names(places):
         try:
-            infos.append(inspect_voice(folder, name))
+            infos.append(inspect_voice(places, name))
         except CosyError as error:
-            infos.append(VoiceInfo(name, _path(folder, name), problem=str(error)))
+            infos.append(VoiceInfo(name, _existing(places, name), problem=str(error)))
     return infos
 
 
@@ -172,18 +195,23 @@ def _name(path: Path) -> str:
     return unicodedata.normalize("NFC", path.name.removesuffix(_SUFFIX))
 
 
-def _existing(folder: str | Path, name: str) -> Path:
-    path = _path(folder, name)
-    if not path.is_file():
-        known = _names(folder)
-        found = f"it holds {', '.join(known)}" if known else "it holds no voice"
-        raise CosyError(f"No voice '{name}' in {folder}: {found}.", "voice")
-    return path
+def _existing(places: Places, name: str) -> Path:
+    """The file of the first place that has the voice."""
+    folders = _folders(places)
+    if path := next(filter(Path.is_file, (_path(folder, name) for folder in folders)), None):
+        return path
+    holds = "it holds" if len(folders) == 1 else "there are"
+    known = ", ".join(_names(folders)) or "no voice"
+    raise CosyError(f"No voice '{name}' in {' or '.join(map(str, folders))}: {holds} {known}.", "voice")
 
 
-def _names(folder: str | Path) -> list[str]:
-    names = {_name(path) for path in Path(folder).glob(f"*{_SUFFIX}")}
+def _names(places: Places) -> list[str]:
+    names = {_name(path) for folder in _folders(places) for path in folder.glob(f"*{_SUFFIX}") if path.is_file()}
     return sorted(name for name in names if _NAME.fullmatch(name))
+
+
+def _folders(places: Places) -> tuple[Path, ...]:
+    return (Path(places),) if isinstance(places, str | Path) else tuple(places)
 
 
 @contextmanager

@@ -11,13 +11,14 @@ from flax.traverse_util import flatten_dict
 from cosy_jax.checkpoint.reader import LLM_STAGES, STAGES, read_manifest, stage_path, storage_dtype
 from cosy_jax.config import ModelConfig
 from cosy_jax.conversions.output import TOKENIZER, check_output, write_manifest, written_whole
+from cosy_jax.conversions.voices import keep_voices
 from cosy_jax.conversions.write_safetensors import write
 from cosy_jax.nn.precision import get_precision
 
 
 def export_model(weights: Path, out: Path, stage: str, params: Any, config: ModelConfig) -> None:
-    """The converted folder `weights` with other parameters of one stage, written to `out`; CosyError where that holds
-    anything else."""
+    """The converted folder `weights` with other parameters of one stage, written to `out`, with the voices that
+    either brings (`keep_voices`); CosyError where `out` holds anything else than an earlier export."""
     out = Path(out).resolve()
     check_output(out)
     dtype = str(read_manifest(weights).dtype)
@@ -36,3 +37,5 @@ def export_model(weights: Path, out: Path, stage: str, params: Any, config: Mode
         )  # fmt: skip
         variants = tuple(each for each in LLM_STAGES if stage_path(folder, each).is_file())
         write_manifest(folder / "config.json", config, dtype, {}, variants)
+        for source in (weights, out):
+            keep_voices(source, folder)

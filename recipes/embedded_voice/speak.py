@@ -32,6 +32,7 @@ from .templates import Deck, read_lines
 MIN_SECONDS, MAX_SECONDS = 0.4, 12.0
 # Opus of 21 kbit/s: five hours in some 45 MB, where FLAC takes 300.
 _FORMATS: dict[str, dict[str, Any]] = {
+    ".wav": {"format": "WAV", "subtype": "PCM_16"},
     ".flac": {"format": "FLAC", "subtype": "PCM_16"},
     ".opus": {"format": "OGG", "subtype": "OPUS", "compression_level": 0.95},
 }

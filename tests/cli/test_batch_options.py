@@ -97,7 +97,7 @@ def test_shards_share_a_folder(tmp_path):
 def test_options_reach_the_pipeline(tmp_path, pipeline):
     def check(synthesizer, lines, deliver, settings, stats, stop):
         assert settings.batching.rows == 3 and settings.flow_rows == 2
-        assert synthesizer.voices == tmp_path / "voices"
+        assert synthesizer.voices == (tmp_path / "voices",)
         assert synthesizer.llm == "llm" and synthesizer.precision.name == "bfloat16"
         [line] = lines
         assert line.request.normalisation == FrontendOptions(enabled=False, language="zh")

@@ -165,10 +165,10 @@ def test_voices_are_saved_listed_spoken_in_and_removed(serve, monkeypatch):
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x" * 300, "a\x00b"])
 def test_names_cannot_leave_their_folder(serve, name):
     address, service = serve()
-    before = sorted(service.synthesizer.voices.parent.rglob("*"))
+    before = sorted(service.own.parent.rglob("*"))
     files = {"audio_sample": ("p.flac", PROMPT)}
     response = httpx2.post(f"http://{address}/v1/audio/voices", files=files, data={"name": name})
-    assert response.status_code == 400 and sorted(service.synthesizer.voices.parent.rglob("*")) == before
+    assert response.status_code == 400 and sorted(service.own.parent.rglob("*")) == before
 
 
 def hundred_channels():
