@@ -92,6 +92,8 @@ export class Listening {
     for (const id of ["first-audio", "factor", "duration", "gaps"]) find(id).textContent = "–";
     find("stop").disabled = false;
     this.#state("waiting", "");
+    // On a phone it lies below the fields.
+    find("player").scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
     requestAnimationFrame(() => this.#tick(turn));
     return turn;
   }
@@ -100,14 +102,15 @@ export class Listening {
     this.#player.push(samples);
     this.#frames.push(samples);
     find("duration").textContent = `${this.#player.length.toFixed(2)} s`;
+    find("gaps").textContent = String(this.#player.gaps);
   }
 
   #tick(turn) {
     if (turn !== this.#turn || !this.busy) return;
     const { position } = this.#player;
     this.#picture.draw(calm.matches ? Math.floor(position) : position, this.#complete);
-    find("player").dataset.peak = this.#player.measure().toFixed(4);
-    find("gaps").textContent = String(this.#player.gaps);
+    const peak = this.#player.measure().toFixed(4);
+    if (find("player").dataset.peak !== peak) find("player").dataset.peak = peak; // a change costs a layout
     if (this.#complete && this.#player.silent) this.#finish("Done.");
     else requestAnimationFrame(() => this.#tick(turn));
   }

@@ -13,7 +13,8 @@ export class Voices {
   /** `say(text)` tells the user, `attempt(act)` calls an asynchronous function and tells what it throws. */
   constructor(say, attempt) {
     this.say = say;
-    this.field = new RecordingField(find("voice-recording"), LONGEST, say, (error) => attempt(() => Promise.reject(error)));
+    const fail = (error) => attempt(() => Promise.reject(error));
+    this.field = new RecordingField(find("voice-recording"), LONGEST, say, fail);
     find("voice").addEventListener("change", () => this.#describe());
     find("remove").addEventListener("click", () => attempt(() => this.#remove()));
     find("voice-form").addEventListener("submit", (event) => {
