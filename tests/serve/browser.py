@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.conftest import TINY
 from tests.reference import REPOSITORY
@@ -38,22 +38,27 @@ class Server:
             text=True,
         )
         self.url = ""
-        threading.Thread(target=self._read, daemon=True).start()
-        assert self._listening.wait(_START) and self.url, "".join(self._log)
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        if not self._listening.wait(_START) or not self.url:
+            self.end()
+            pytest.fail("".join(self._log))
 
     def _read(self) -> None:
         assert self.process.stderr
-        for line in self.process.stderr:
-            self._log.append(line)
-            if found := re.search(r"listening on (http://\S+)", line):
-                self.url = found[1].rstrip(",")
-                self._listening.set()
+        with self.process.stderr as lines:
+            for line in lines:
+                self._log.append(line)
+                if found := re.search(r"listening on (http://[^\s,]+)", line):
+                    self.url = found[1]
+                    self._listening.set()
         self._listening.set()
 
     def end(self) -> None:
         """At once."""
         self.process.kill()
         self.process.wait()
+        self._reader.join()
 
 
 @contextlib.contextmanager
@@ -84,9 +89,15 @@ def browsing(*options: str) -> Iterator[Browser]:
 @contextlib.contextmanager
 def looking(context: BrowserContext, url: str, expected: str = "") -> Iterator[Page]:
     """The page of a server. At the end: it asked no other host, and complained of nothing but `expected`."""
-    complaints, hosts = [], set()
+    complaints: list[str] = []
+    hosts: set[str] = set()
+
+    def complain(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(message.text)
+
     page = context.new_page()
-    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+    page.on("console", complain)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
     page.goto(url)

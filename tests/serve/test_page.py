@@ -96,7 +96,8 @@ def figure(page: Page, name: str) -> float:
 
 
 def metric(server, name: str) -> float:
-    text = urlopen(f"{server.url}/metrics").read().decode()
+    with urlopen(f"{server.url}/metrics") as answer:
+        text = answer.read().decode()
     found = re.search(rf"^cosy_jax_{re.escape(name)} (\S+)$", text, re.MULTILINE)
     return float(found[1]) if found else 0.0
 
@@ -138,7 +139,8 @@ def asked(server, **body: object) -> np.ndarray:
     """The samples of a request for speech."""
     content = json.dumps(body | {"response_format": "pcm"}).encode()
     request = Request(f"{server.url}/v1/audio/speech", content, {"Content-Type": "application/json"})
-    return np.frombuffer(urlopen(request).read(), "<i2")
+    with urlopen(request) as answer:
+        return np.frombuffer(answer.read(), "<i2")
 
 
 def test_again_takes_another_seed(page):
@@ -253,7 +255,7 @@ def test_errors_are_told_in_the_servers_words(context, server, anna):
 
 def test_a_text_that_is_too_long_is_not_sent(page):
     requests = []
-    page.on("request", requests.append)
+    page.on("request", lambda request: requests.append(request.url))
     page.fill("#text", "𝄞" * 4097)  # two units of UTF-16 each
     expect(page.locator("#counter")).to_have_text("4097 of 4096 characters")
     page.click("#speak")
@@ -283,13 +285,16 @@ def test_keys_and_a_server_that_goes(context, voices, anna, tmp_path):
         page.reload()
         expect(page.locator("#voice")).to_have_value("anna")
 
-        server.end()
         page.fill("#text", TEXT)
         page.keyboard.press("Control+Enter")
-        expect(page.locator("#error")).to_have_text(
-            "The server does not answer: it has stopped, or the connection is broken."
-        )
+        expect(page.locator("#player")).to_have_attribute("data-state", "waiting")
+        server.end()
+        gone = "The server does not answer: it has stopped, or the connection is broken."
+        expect(page.locator("#error")).to_have_text(gone)
         expect(page.locator("#player")).to_have_attribute("data-state", "idle")
+        page.click("#preview")
+        expect(page.locator("#player")).to_have_attribute("data-state", "idle")
+        expect(page.get_by_role("alert")).to_have_text(gone)
 
 
 def test_the_policy_holds(context, server):
