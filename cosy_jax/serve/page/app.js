@@ -117,10 +117,11 @@ for (const id of ["speed", "convert-speed"]) {
 }
 onSubmit("speak-panel", () => speak(speechBody()));
 onSubmit("convert-panel", convert);
-onSubmit("key-form", () => {
+onSubmit("key-form", async () => {
   keepKey(find("key").value.trim());
   find("key").value = "";
-  return load();
+  await load();
+  find("text").focus();
 });
 find("preview").addEventListener("click", () =>
   attempt(() => listening.hear((signal) => ask(voices.previewPath, { signal }), true)));

@@ -119,6 +119,7 @@ export class Listening {
     this.#picture.draw(0, true);
     this.#player.reset();
     this.#abort = null;
+    if (document.activeElement === find("stop")) find("status").focus(); // a disabled button loses it
     find("stop").disabled = true;
     this.#state("idle", text);
   }

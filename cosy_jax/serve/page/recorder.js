@@ -72,7 +72,13 @@ export class RecordingField {
   }
 
   async #start() {
-    this.#microphone = await Microphone.open();
+    this.button.disabled = true; // while the user is asked for the microphone
+    try {
+      this.#microphone = await Microphone.open();
+    } finally {
+      this.button.disabled = false;
+      this.button.focus(); // which it lost
+    }
     this.button.textContent = "Stop recording";
     this.button.setAttribute("aria-pressed", "true");
     this.say("Recording.");

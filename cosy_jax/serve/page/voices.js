@@ -61,6 +61,7 @@ export class Voices {
       await askForm(PATH, { name, audio_sample: recording, ref_text: find("transcript").value.trim() });
     } finally {
       button.disabled = false;
+      button.focus(); // which it lost
     }
     await this.load(name);
     this.field.clear();
