@@ -53,6 +53,14 @@ def test_types_are_installed(wheel):
         assert "cosy_jax/py.typed" in archive.namelist()
 
 
+def test_the_page_is_installed(wheel):
+    folder = REPOSITORY / "cosy_jax" / "serve" / "page"
+    with ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if name.startswith("cosy_jax/serve/page/")}
+    assert found == {f"cosy_jax/serve/page/{path.name}" for path in folder.iterdir()}
+    assert "cosy_jax/serve/page/index.html" in found
+
+
 def test_conversions_work_where_they_are_installed(wheel, tmp_path):
     with ZipFile(wheel) as archive:
         archive.extractall(tmp_path)

@@ -23,6 +23,12 @@ _HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src blob:; worker-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# no-cache: a browser asks whether its copy is still the newest, or an update would mix old modules with new ones.
+_PAGE_HEADERS = ((b"content-security-policy", _POLICY.encode()), (b"cache-control", b"no-cache"))
 
 
 class Guard:
@@ -38,13 +44,14 @@ class Guard:
         began, identity, headers = time.perf_counter(), uuid.uuid4().hex, Headers(scope=scope)
         scope.setdefault("state", {})["request_id"] = identity
         seen = {"status": 0, "bytes": 0, "too_large": 0}
+        of_page = scope["path"] == "/" or scope["path"].startswith(_PAGE)
 
         async def sending(message: Message) -> None:
             if seen["too_large"] and not seen["status"]:
                 return  # whatever the application makes of a body that was cut off
             if message["type"] == "http.response.start":
                 seen["status"] = message["status"]
-                extra = [(b"x-request-id", identity.encode()), *_HEADERS]
+                extra = [(b"x-request-id", identity.encode()), *_HEADERS, *(_PAGE_HEADERS if of_page else ())]
                 message["headers"] = [*message.get("headers", []), *extra]
             elif message["type"] == "http.response.body":
                 seen["bytes"] += len(message.get("body", b""))

@@ -98,9 +98,10 @@ class Service:
         try:
             check_new(folder, name, overwrite)
         except CosyError as error:
-            taken = "overwrite" in error.fields
-            code = "name_taken" if taken else "invalid_value"
-            raise ApiError(409 if taken else 400, str(error), "name", code) from None
+            if "overwrite" in error.fields:  # its own sentence names the folder
+                taken = f"A voice '{name}' exists: choose another name."
+                raise ApiError(409, taken, "name", "name_taken") from None
+            raise ApiError(400, str(error), "name", "invalid_value") from None
         if len(self.voices()) >= self.settings.most_voices:
             raise ApiError(409, f"There are {self.settings.most_voices} voices already: remove one.", code="too_many")
         async with self._encoding:

@@ -63,7 +63,8 @@ def models(service: Served) -> dict[str, Any]:
 
 
 def _model(service: Service) -> dict[str, Any]:
-    return {"id": service.settings.model, "object": "model", "created": _BEGAN, "owned_by": "cosy_jax"}
+    limits = {"longest_text": service.settings.longest_text}  # characters; for the page's counter
+    return {"id": service.settings.model, "object": "model", "created": _BEGAN, "owned_by": "cosy_jax"} | limits
 
 
 @router.get("/metrics", response_class=Response, summary="Figures for Prometheus")
