@@ -156,5 +156,7 @@ def write_pcm(stream: BinaryIO, pieces: Iterable[np.ndarray]) -> None:
 
 
 def pcm16(samples: np.ndarray) -> bytes:
-    """Samples (S,) as 16-bit little-endian PCM, rounded as libsndfile does."""
-    return (np.clip(samples, -1, 1) * 32767).round().astype("<i2").tobytes()
+    """Samples (S,) as 16-bit little-endian PCM, as libsndfile writes them to files."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, 1, "PCM_16", endian="LITTLE", format="RAW")
+    return buffer.getvalue()

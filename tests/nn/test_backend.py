@@ -91,7 +91,8 @@ def test_vocoder_is_the_same_everywhere(synthesizer):
     mel, frames, config = jnp.zeros((1, 20, 80)), jnp.asarray([20]), synthesizer.config.vocoder
     f0, sines = jnp.zeros((1, 20)), jnp.zeros((1, 20, config.harmonics))
     noise = jnp.zeros((20 * config.samples_per_frame, config.harmonics))
-    traced = decode.trace(synthesizer.params("vocoder"), mel, frames, f0, sines, noise, config=config, finalize=True)
+    final = jnp.ones(1, bool)
+    traced = decode.trace(synthesizer.params("vocoder"), mel, frames, f0, sines, noise, final, config=config)
     cpu, cuda, tpu = (traced.lower(lowering_platforms=(platform,)).as_text() for platform in PLATFORMS)
     assert cpu == cuda == tpu
 
