@@ -138,6 +138,7 @@ def test_each_is_what_it_is_alone_whatever_joins_and_leaves(synthesizer, seed):
         assert tag in dropped or (heard == expected and ended[tag].error is None)
 
 
+@pytest.mark.slow
 def test_whole_and_arriving_texts_together(synthesizer):
     rows, text = make(synthesizer), arriving(2)
     context = whole(synthesizer, 1)
