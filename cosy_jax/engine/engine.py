@@ -45,8 +45,8 @@ class Engine:
         self._scheduler = Scheduler(self._device, synthesizer.config, self.budget, self._limits, time.monotonic)
         self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lock = threading.Condition()
-        self._open, self._broken = 0, False  # requests that have not ended
-        self._closing: bool = False
+        self._open: set[Ticket] = set()  # that have not ended
+        self._closing = self._broken = False
         self._seconds = 1.0  # that a request takes, of late
         self._preparers = ThreadPoolExecutor(_PREPARING, "prepare")
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -98,6 +98,8 @@ class Engine:
         """Compiles, or reads from the cache, all programs that requests in pieces can need, and with `whole` those of
         whole ones, so that no request compiles. `on_program` is told how many of how many are there."""
         done, failures = threading.Event(), []
+        with self._lock:
+            self._check_open()
 
         def work() -> None:
             try:
@@ -123,19 +125,20 @@ class Engine:
         self._inbox.put(None)
         self._thread.join()
         self._device.close()
+        self._end_all(CancelledError("The engine was closed."))  # those too that nobody has prepared
+
+    def _check_open(self) -> None:
+        if self._broken or self._closing:
+            raise CosyError("The engine is closed: make another one.")
+
+    def _end_all(self, error: Exception) -> None:
+        with self._lock:
+            left = list(self._open)
+        for ticket in left:
+            ticket.end(error)
 
     def _start(self, prepare: Callable[[Ticket, float], None]) -> Ticket:
-        with self._lock:
-            if self._broken or self._closing:
-                raise CosyError("The engine is closed: make another one.")
-            if self._open >= self.budget.streams + self._limits.queue:
-                self.meters.refused += 1
-                beyond = self._open - self.budget.streams + 1
-                raise BusyError(max(1.0, self._seconds * beyond / self.budget.streams))
-            self._open += 1
-        asked = time.monotonic()
-        ticket = Ticket(self._synthesizer.config.sample_rate, self._wake)
-        ticket.when_done(lambda _: self._ended(asked))
+        asked, ticket = time.monotonic(), Ticket(self._synthesizer.config.sample_rate, self._wake)
 
         def guarded() -> None:
             try:
@@ -144,7 +147,15 @@ class Engine:
             except Exception as error:
                 ticket.end(error)
 
-        self._preparers.submit(guarded)
+        with self._lock:
+            self._check_open()
+            if len(self._open) >= self.budget.streams + self._limits.queue:
+                self.meters.refused += 1
+                beyond = len(self._open) - self.budget.streams + 1
+                raise BusyError(max(1.0, self._seconds * beyond / self.budget.streams))
+            self._open.add(ticket)
+            ticket.when_done(lambda _: self._ended(ticket, asked))
+            self._preparers.submit(guarded)  # under the lock: `close` ends them after it
         return ticket
 
     def _prepare(self, request: Request, whole: bool, ticket: Ticket, asked: float) -> None:
@@ -189,9 +200,9 @@ class Engine:
     def _wake(self) -> None:
         self._inbox.put(_nothing)
 
-    def _ended(self, asked: float) -> None:
+    def _ended(self, ticket: Ticket, asked: float) -> None:
         with self._lock:
-            self._open -= 1
+            self._open.discard(ticket)
             self._seconds += _PACE * (time.monotonic() - asked - self._seconds)
             self._lock.notify_all()
 
@@ -205,6 +216,7 @@ class Engine:
                 self._broken = True
                 self._lock.notify_all()
             self._scheduler.fail_all(error)
+            self._end_all(error)
 
     def _work(self) -> None:
         while True:

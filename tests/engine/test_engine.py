@@ -161,10 +161,13 @@ def test_closing_drains_or_cancels(synthesizer):
     with pytest.raises(CosyError, match="closed"):
         engine.submit(requests(1)[0])
     engine = Engine(synthesizer, Limits(streams=2, seconds=20))
-    ticket = engine.submit(requests(1)[0])
+    tickets = [engine.submit(request) for request in requests(12)]  # more than are prepared at a time
     engine.close(drain=False)
-    with pytest.raises(CancelledError):
-        ticket.result()
+    for ticket in tickets:
+        with pytest.raises(CancelledError):
+            ticket.result()
+    with pytest.raises(CosyError, match="closed"):
+        engine.warm()
 
 
 @pytest.mark.slow
