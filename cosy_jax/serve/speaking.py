@@ -5,12 +5,14 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from fastapi import Request as HttpRequest
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from cosy_jax.engine.ticket import Ticket
 from cosy_jax.serve.encode import FORMATS, make_encoder
@@ -33,6 +35,21 @@ class Usage:
         return asdict(self) | {"total_tokens": self.input_tokens + self.output_tokens}
 
 
+class _Spoken(StreamingResponse):
+    """A stream whose ticket is cancelled however it ends, even before its first bytes are asked for: an iterator that
+    never began could not do so."""
+
+    def __init__(self, ticket: Ticket, content: AsyncIterator[bytes | str], **options: Any) -> None:
+        super().__init__(content, **options)
+        self._ticket = ticket
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ticket.cancel()  # of no effect on one that has ended
+
+
 async def respond(http: HttpRequest, ticket: Ticket, form: str, usage: Usage | None = None) -> Response:
     """The answer, once there is a first piece; what goes wrong before is raised, and has a status of its own. With
     `usage` in server-sent events, which end in it."""
@@ -44,10 +61,10 @@ async def respond(http: HttpRequest, ticket: Ticket, form: str, usage: Usage | N
         raise
     body = _encoded(ticket, first, pieces, form, usage)
     if usage is not None:
-        return StreamingResponse(_events(body, usage), media_type="text/event-stream")
+        return _Spoken(ticket, _events(body, usage), media_type="text/event-stream")
     name = f"speech.{form}"
     headers = {"content-disposition": f'inline; filename="{name}"', "x-sample-rate": str(ticket.sample_rate)}
-    return StreamingResponse(body, media_type=FORMATS[form].media_type, headers=headers)
+    return _Spoken(ticket, body, media_type=FORMATS[form].media_type, headers=headers)
 
 
 async def _first(http: HttpRequest, pieces: AsyncIterator[np.ndarray]) -> np.ndarray:
@@ -66,18 +83,15 @@ async def _encoded(
     ticket: Ticket, first: np.ndarray, pieces: AsyncIterator[np.ndarray], form: str, usage: Usage | None
 ) -> AsyncIterator[bytes]:
     encoder, samples = make_encoder(form, ticket.sample_rate), len(first)
-    try:
-        yield await run_in_threadpool(encoder.encode, first)
-        async for piece in pieces:
-            samples += len(piece)
-            if data := await run_in_threadpool(encoder.encode, piece):
-                yield data
-        if data := await run_in_threadpool(encoder.finish):
+    yield await run_in_threadpool(encoder.encode, first)
+    async for piece in pieces:
+        samples += len(piece)
+        if data := await run_in_threadpool(encoder.encode, piece):
             yield data
-        if usage:
-            usage.output_tokens = TOKENS_A_SECOND * samples // ticket.sample_rate
-    finally:
-        ticket.cancel()  # of no effect on one that has ended
+    if data := await run_in_threadpool(encoder.finish):
+        yield data
+    if usage:
+        usage.output_tokens = TOKENS_A_SECOND * samples // ticket.sample_rate
 
 
 async def _events(body: AsyncIterator[bytes], usage: Usage) -> AsyncIterator[str]:
