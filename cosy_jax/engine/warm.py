@@ -6,11 +6,12 @@ from functools import partial
 import jax
 import numpy as np
 
+from cosy_jax.batch.grouping import part_size
 from cosy_jax.engine.device import Device
 from cosy_jax.engine.limits import Budget, Limits
 from cosy_jax.engine.streams import longest
 from cosy_jax.flow.pages import BLANK, NOWHERE
-from cosy_jax.flow.streaming import Piece, page_bucket
+from cosy_jax.flow.streaming import Piece
 from cosy_jax.nn import buckets
 from cosy_jax.prompt.encode import Prompt, batch_speaker_embeddings, batch_speech_tokens
 from cosy_jax.synthesis.streaming import LARGEST
@@ -18,7 +19,6 @@ from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.vocoder.streaming import VocoderStep, left_frames
 
 _FRAMES_A_SECOND = 100  # of both encoders' features
-_PARTS = (1, 4, 16)  # whole utterances in one program (`batch.grouping.part_size`)
 
 Run = Callable[[], object]
 
@@ -26,7 +26,7 @@ Run = Callable[[], object]
 def warm(
     device: Device, synthesizer: Synthesizer, budget: Budget, limits: Limits, whole: bool
 ) -> Iterator[tuple[int, int]]:
-    """Runs every program, and yields how many of how many are there. CosyError never, but for what the device lacks."""
+    """Runs every program, and yields how many of how many are there."""
     jax.random.key_data(jax.random.key(0))
     runs = [
         *_encoders(synthesizer, limits),
@@ -78,8 +78,8 @@ def _pasts(synthesizer: Synthesizer, limits: Limits) -> list[int]:
     chunks = config.token_mel_ratio * tokens // config.chunk_frames
     if limits.left_chunks is not None:
         chunks = min(chunks, limits.left_chunks)
-    pages = [frames // config.chunk_frames for frames in buckets.STREAM_PAST]
-    return pages[: pages.index(page_bucket(chunks, config)) + 1]
+    pasts = buckets.up_to(config.chunk_frames * chunks, buckets.STREAM_PAST, "The stream")
+    return [frames // config.chunk_frames for frames in pasts]
 
 
 def _windows(device: Device, synthesizer: Synthesizer, budget: Budget) -> Iterator[Run]:
@@ -87,8 +87,8 @@ def _windows(device: Device, synthesizer: Synthesizer, budget: Budget) -> Iterat
     config = synthesizer.config
     # What is held back of a piece is in the next one's window too.
     tail = left_frames(config.vocoder) + config.vocoder.f0_lookahead + config.vocoder.lookahead + 1
-    most = buckets.bucket(LARGEST * config.flow.chunk_frames + tail, buckets.STREAM_WINDOW, "A piece")
-    for frames in buckets.STREAM_WINDOW[: buckets.STREAM_WINDOW.index(most) + 1]:
+    longest_window = LARGEST * config.flow.chunk_frames + tail
+    for frames in buckets.up_to(longest_window, buckets.STREAM_WINDOW, "A piece"):
         step = VocoderStep(device.silence(), np.zeros((frames, config.flow.mel_bands), np.float32), True)
         for rows in budget.piece_rows:
             yield partial(device.vocode, [step] * rows)
@@ -98,10 +98,9 @@ def _whole(device: Device, synthesizer: Synthesizer, budget: Budget, limits: Lim
     """Flow and vocoder of whole utterances, for every length and number of them."""
     config, prompt = synthesizer.config.flow, _nobody(synthesizer)
     most = longest(config, limits.recording + limits.seconds)
-    for tokens in buckets.SPEECH_TOKENS[
-        : buckets.SPEECH_TOKENS.index(buckets.bucket(most, buckets.SPEECH_TOKENS, "")) + 1
-    ]:
-        for rows in {count for count in (*_PARTS, budget.whole_rows) if count <= budget.whole_rows}:
+    parts = {part_size(count, budget.whole_rows) for count in range(1, budget.whole_rows + 1)}
+    for tokens in buckets.up_to(most, buckets.SPEECH_TOKENS, "The speech"):
+        for rows in parts:
             item = np.zeros(tokens, np.int32), prompt, 1.0
             yield partial(device.speak, [item] * rows)
 

@@ -38,3 +38,8 @@ def bucket(length: int, table: Sequence[int], what: str) -> int:
     if index == len(table):
         raise CosyError(f"{what} is {length} long, more than the {table[-1]} supported: split the text.")
     return table[index]
+
+
+def up_to(length: int, table: Sequence[int], what: str) -> Sequence[int]:
+    """The entries of `table` that lengths of at most `length` are padded to; CosyError as `bucket`."""
+    return table[: table.index(bucket(length, table, what)) + 1]
