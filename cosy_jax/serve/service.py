@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Service:
     settings: ServeSettings
     ready: bool = False  # all programs are compiled
     results: Counter[str] = field(default_factory=Counter)  # requests by how they ended
+    _counting: threading.Lock = field(default_factory=threading.Lock)
     _encoding: asyncio.Lock = field(default_factory=asyncio.Lock)  # one recording at a time
 
     def submit(self, request: Request, whole: bool = False) -> Ticket:
@@ -46,13 +48,17 @@ class Service:
         try:
             ticket = submit()
         except BusyError:
-            self.results["refused"] += 1
+            self._count("refused")
             raise
         except CosyError:
-            self.results["invalid"] += 1
+            self._count("invalid")
             raise
-        ticket.when_done(lambda error: self.results.update([_result(error)]))
+        ticket.when_done(lambda error: self._count(_result(error)))
         return ticket
+
+    def _count(self, result: str) -> None:
+        with self._counting:  # tickets end in the engine's threads
+            self.results[result] += 1
 
     def check_text(self, text: str) -> None:
         """ApiError for one that is too long."""
