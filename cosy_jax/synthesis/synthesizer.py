@@ -17,7 +17,6 @@ from cosy_jax.checkpoint.adapter import read_adapter
 from cosy_jax.checkpoint.integrity import load_tokenizer, open_folder
 from cosy_jax.checkpoint.parameters import Parameters
 from cosy_jax.config import ModelConfig
-from cosy_jax.errors import CosyError
 from cosy_jax.flow.cfm import solve
 from cosy_jax.flow.inputs import utterances
 from cosy_jax.llm.bistream import BistreamContext, bistream_tokens
@@ -26,7 +25,6 @@ from cosy_jax.llm.decode import generate
 from cosy_jax.llm.policy import DecodePolicy
 from cosy_jax.llm.sampling import RasSampler
 from cosy_jax.llm.silence import without_long_silence
-from cosy_jax.llm.speech_lm import context_row
 from cosy_jax.llm.stream import stream_tokens
 from cosy_jax.nn import buckets
 from cosy_jax.nn.devices import ONE_DEVICE, Devices
@@ -34,7 +32,7 @@ from cosy_jax.nn.noise import vocoder_noise
 from cosy_jax.nn.precision import FLOAT32, Precision
 from cosy_jax.prompt.encode import Prompt, encode_prompt, speech_tokens
 from cosy_jax.recognise.recogniser import Recogniser
-from cosy_jax.synthesis.modes import lm_context
+from cosy_jax.synthesis.contexts import arriving_context, whole_contexts
 from cosy_jax.synthesis.request import Request, StreamOptions, check_voice_choice
 from cosy_jax.synthesis.speech import OnPart, OnStage, Speech, Stopwatch, finite
 from cosy_jax.synthesis.stage import Stage
@@ -43,8 +41,6 @@ from cosy_jax.synthesis.voice import Voice, check_transcript_length, check_voice
 from cosy_jax.synthesis.voice_conversion import source_pieces
 from cosy_jax.synthesis.voices import load_voice, voice_places
 from cosy_jax.text.check import speakable
-from cosy_jax.text.special_tokens import END_OF_PROMPT
-from cosy_jax.text.split import segment_text
 from cosy_jax.vocoder.vocode import vocode
 
 T = TypeVar("T")
@@ -228,8 +224,7 @@ class Synthesizer:
 
     def arriving_context(self, request: Request) -> BistreamContext:
         """What stands before the text of a resolved request, if it arrives in pieces."""
-        before, speech_ids = lm_context(request.way, request.voice_at_hand, request.instruct or "")
-        return BistreamContext(self.tokenizer.encode(before), speech_ids, self.tokenizer.end_of_prompt_id)
+        return arriving_context(request, self.tokenizer)
 
     def arriving_ids(self, text: Iterable[str]) -> Iterator[list[int]]:
         """The ids of each piece of a text that arrives; CosyError, behind those before it, for one that is no text."""
@@ -240,21 +235,7 @@ class Synthesizer:
 
         CosyError as for `speak`.
         """
-        text = request.whole_text
-        before, speech_ids = lm_context(request.way, request.voice_at_hand, request.instruct or "", text)
-        before_ids, sampling = self.tokenizer.encode(before), self.config.sampling
-        contexts: list[Context] = []
-        for index, part in enumerate(segment_text(text, self.tokenizer, request.normalisation)):
-            row = context_row(before_ids + self.tokenizer.encode(part), speech_ids, self.config.llm)
-            # A prefix that the text brings is not spoken. The reference counts it too.
-            length = len(self.tokenizer.encode(part.rpartition(END_OF_PROMPT)[2]))
-            bounds = (int(length * sampling.min_ratio), int(length * sampling.max_ratio))
-            contexts.append(Context(row, jax.random.key(request.seed + index), *bounds))
-        if not contexts:
-            raise CosyError(
-                "Nothing of the text is left to speak once it is normalised: add at least one word.", "text"
-            )
-        return contexts
+        return whole_contexts(request, self.tokenizer, self.config)
 
     def decode(self, context: Context, policy: DecodePolicy) -> tuple[np.ndarray, int]:
         """Speech tokens int32 (L,) of a context, silence capped, and how often the repetition rule drew again."""
