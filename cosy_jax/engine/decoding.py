@@ -79,7 +79,7 @@ class Decoding:
             segment.ended, segment.decoding = True, False
         if drawn.error is not None:
             segment.stream.fail_behind(drawn.error)
-        elif len(segment.drawn) > self._longest:
+        elif segment.drawn_count > self._longest:
             too_long = f"This text took more than {self._seconds:g} s to speak: split it, or raise the engine's limit."
             self._end(segment, CosyError(too_long))
 

@@ -62,9 +62,14 @@ class Segment:
         return np.asarray(self.tokens[self.prompt_tokens :], np.int32)
 
     @property
+    def drawn_count(self) -> int:
+        """How many they are."""
+        return len(self.tokens) - self.prompt_tokens
+
+    @property
     def empty(self) -> bool:
         """Whether there is nothing to speak."""
-        return self.ended and len(self.tokens) == self.prompt_tokens
+        return self.ended and not self.drawn_count
 
     @property
     def missing(self) -> int:

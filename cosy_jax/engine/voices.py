@@ -4,12 +4,9 @@ The chunks of a recording that are followed by as many of its own tokens as the 
 is spoken. Their pages stay with the voice, and every utterance in it begins behind them.
 """
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
 
 from cosy_jax.config import FlowConfig
 from cosy_jax.engine.meters import Meters
@@ -47,7 +44,7 @@ class KeptVoices:
 
     def idle_pages(self, keep: Prompt | None = None) -> int:
         """Pages of voices that nobody speaks in, which can be had; not counting those of `keep`."""
-        kept = digest(keep) if keep else None
+        kept = keep.digest if keep else None
         return sum(len(v.track.pages) for v in self._kept.values() if not v.users and v.key != kept)
 
     @property
@@ -58,13 +55,13 @@ class KeptVoices:
 
     def pages_for(self, prompt: Prompt) -> int:
         """Pages of this voice that are not there yet."""
-        kept = self._kept.get(digest(prompt))
+        kept = self._kept.get(prompt.digest)
         frames = finished_frames(len(prompt.speech_tokens), self._config)
         return (frames - (kept.track.frames if kept else 0)) // self._config.chunk_frames
 
     def use(self, prompt: Prompt) -> KeptVoice:
         """The voice of this prompt, for one more request."""
-        key = digest(prompt)
+        key = prompt.digest
         voice = self._kept.pop(key, None)
         if voice is None:
             self._forget_beyond(self._slots - 1)
@@ -114,11 +111,3 @@ def finished_frames(tokens: int, config: FlowConfig) -> int:
     """Frames of a recording's chunks that do not depend on what follows it, of so many speech tokens."""
     chunk = config.chunk_frames // config.token_mel_ratio
     return max(tokens - config.lookahead, 0) // chunk * config.chunk_frames
-
-
-def digest(prompt: Prompt) -> str:
-    """What a voice is known by."""
-    whole = hashlib.sha256()
-    for part in (prompt.speech_tokens, prompt.mel, prompt.speaker_embedding):
-        whole.update(np.ascontiguousarray(part).tobytes())
-    return whole.hexdigest()

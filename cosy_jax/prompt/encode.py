@@ -3,8 +3,10 @@
 S samples, T frames, L speech tokens, M mel bands.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,14 @@ class Prompt:
     speech_tokens: np.ndarray  # int32 (L,), 25 Hz
     mel: np.ndarray  # float32 (2 L, 80), 50 Hz, natural log amplitude
     speaker_embedding: np.ndarray  # float32 (192,), not normalised
+
+    @cached_property
+    def digest(self) -> str:
+        """What this voice is known by among others."""
+        whole = hashlib.sha256()
+        for part in (self.speech_tokens, self.mel, self.speaker_embedding):
+            whole.update(np.ascontiguousarray(part).tobytes())
+        return whole.hexdigest()
 
 
 def encode_prompt(
