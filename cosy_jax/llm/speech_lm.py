@@ -76,6 +76,10 @@ class SpeechLM(nn.Module):
         positions = jnp.broadcast_to(jnp.arange(ids.shape[1]), ids.shape)
         return self.backbone(self.embed(ids, is_text), positions, cache, prefill=True)
 
+    def score(self, hidden: jax.Array) -> jax.Array:
+        """Hidden states float32 (B, T, D) -> logits float32 (B, T, V)."""
+        return self.speech_head(hidden)
+
     def __call__(self, ids: jax.Array, is_text: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
         """Logits float32 (B, T, V) after every id of whole rows (teacher forcing)."""
         hidden, cache = self.hidden(ids, is_text, cache)

@@ -46,6 +46,7 @@ class TrainSettings:
     dpo: bool = False  # of the language model: learn the preferred speech against the rejected
     beta: float = 0.01  # of DPO
     dropout: float = 0.1  # of the flow
+    history_dropout: float = 0.0  # of the language model: share of its own speech that it is not told
     discriminator_learning_rate: float = 2e-4  # of the vocoder's training
     discriminator_width: float = 1.0  # of the reference's channels
     alone: int = 0  # steps that the vocoder learns mel and F0 before there are discriminators
@@ -60,7 +61,7 @@ class TrainSettings:
             self._require(name, getattr(self, name) > 0, "more than 0")
         for name in ("warmup", "weight_decay", "lora_rank", "lora_alpha", "alone", "held_out", "sample_every", "seed"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("beta1", "beta2", "ema", "dropout"):
+        for name in ("beta1", "beta2", "ema", "dropout", "history_dropout"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 up to, not including, 1")
         # Else a run that goes on would have part of a mean's steps before it.
         self._require("save_every", self.save_every % self.log_every == 0, "a multiple of log_every")

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from cosy_jax.config import LLMConfig
 from cosy_jax.nn.precision import FLOAT32, Precision
 from cosy_jax.train.llm.layout import IGNORED, TrainingRow
-from cosy_jax.train.llm.loss import cross_entropy, llm_logits, target_log_probabilities
+from cosy_jax.train.llm.loss import cross_entropy, target_log_probabilities
 from cosy_jax.train.totals import Totals
 
 BETA = 0.01
@@ -24,12 +24,6 @@ class Pairs(NamedTuple):
 
     chosen: TrainingRow
     rejected: TrainingRow
-
-
-def mean_log_probability(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    """Of each row's targets, (B,); 0 for a row without any."""
-    kept = jnp.sum(targets != IGNORED, axis=-1)
-    return jnp.sum(target_log_probabilities(logits, targets), axis=-1) / jnp.maximum(kept, 1)
 
 
 def dpo_loss(
@@ -50,11 +44,11 @@ def dpo_loss(
     both = jax.tree.map(lambda *rows: jnp.concatenate(rows), *pairs)
     chosen = jnp.asarray(pairs.chosen.targets)
     real = jnp.any(chosen != IGNORED, axis=-1)
-    logits = llm_logits(params, both, config, precision, remat)
-    frozen = jax.lax.stop_gradient(llm_logits(reference, both, config, precision))
-    margin = _margin(logits, both.targets) - _margin(frozen, both.targets)
-    count = jnp.sum(real)
-    spoken = cross_entropy(logits[: len(logits) // 2], chosen).means()
+    probability, right = target_log_probabilities(params, both, config, precision, remat)
+    frozen = jax.lax.stop_gradient(target_log_probabilities(reference, both, config, precision)[0])
+    margin = _margin(probability, both.targets) - _margin(frozen, both.targets)
+    count, pairs_count = jnp.sum(real), len(chosen)
+    spoken = cross_entropy((probability[:pairs_count], right[:pairs_count]), chosen).means()
     preference = -jnp.sum(jnp.where(real, jax.nn.log_sigmoid(beta * margin), 0.0))
     sums = {
         "preferred": jnp.sum(real & (margin > 0)),
@@ -65,7 +59,9 @@ def dpo_loss(
     return Totals(preference + count * spoken["loss"], count, sums)
 
 
-def _margin(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    """Of logits (2 B, T, V), the chosen rows before the rejected: how much likelier the chosen are, (B,)."""
-    chosen, rejected = jnp.split(mean_log_probability(logits, targets), 2)
+def _margin(probability: jax.Array, targets: jax.Array) -> jax.Array:
+    """Of log-probabilities (2 B, T) of targets, the chosen rows before the rejected: how much likelier the
+    chosen are in the mean over their targets, (B,). A row without any counts as 0."""
+    kept = jnp.maximum(jnp.sum(targets != IGNORED, axis=-1), 1)
+    chosen, rejected = jnp.split(jnp.sum(probability, axis=-1) / kept, 2)
     return chosen - rejected

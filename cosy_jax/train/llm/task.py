@@ -15,7 +15,7 @@ from cosy_jax.text.special_tokens import END_OF_PROMPT
 from cosy_jax.text.tokenizer import TextTokenizer
 from cosy_jax.train.llm.dpo import Pairs, dpo_loss
 from cosy_jax.train.llm.layout import TrainingRow, stack_rows, takes_turns, training_row
-from cosy_jax.train.llm.loss import llm_loss
+from cosy_jax.train.llm.loss import drop_history, llm_loss
 from cosy_jax.train.parametrisation import Tree
 from cosy_jax.train.settings import TrainSettings
 from cosy_jax.train.task import Key
@@ -57,6 +57,8 @@ class LLMTask:
         how: dict[str, Any] = {"config": self._config, "precision": self._precision, "remat": self._settings.remat}
         if self._settings.dpo:
             return dpo_loss(params, self._reference, batch, beta=self._settings.beta, **how)
+        if self._settings.history_dropout:
+            batch = drop_history(batch, self._settings.history_dropout, key, self._config)
         return llm_loss(params, batch, **how)
 
     def _row(self, utterance: Utterance, speech: np.ndarray, coin: float) -> TrainingRow:

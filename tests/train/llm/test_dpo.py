@@ -7,7 +7,7 @@ import pytest
 
 from cosy_jax.train.llm.dpo import Pairs, dpo_loss
 from cosy_jax.train.llm.layout import IGNORED, stack_rows, training_row
-from cosy_jax.train.llm.loss import llm_logits
+from tests.train.llm.plain import whole_logits
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def learnt(synthesizer):
 
     pairs = Pairs(rows((20, 9, 30)), rows((12, 16, 31)))
     found = jax.jit(lambda one, two: dpo_loss(one, two, pairs, config=config, beta=0.3))(params, other)
-    return pairs, [llm_logits(each, part, config) for each in (params, other) for part in pairs], found
+    return pairs, [whole_logits(each, part, config) for each in (params, other) for part in pairs], found
 
 
 def mean_log_probability(logits, targets):
