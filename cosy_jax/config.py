@@ -24,6 +24,8 @@ class LLMConfig:
     rms_norm_eps: float = 1e-6
     speech_token_size: int = 6561  # codebook size; ids from here on are control ids
     speech_vocab_size: int = 6761  # codebook plus 200 control ids
+    text_turn: int = 5  # ids that are read, and then
+    speech_turn: int = 15  # spoken, in turns where text arrives in pieces
     silent_ids: tuple[int, ...] = (1, 2, 28, 29, 55, 248, 494, 2241, 2242, 2322, 2323)  # codes of silence and breath
 
     @property

@@ -28,6 +28,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "llm.rms_norm_eps": _EPSILON,
     "llm.speech_token_size": _VOCABULARY,
     "llm.speech_vocab_size": _VOCABULARY,
+    "llm.text_turn": (1, 100),
+    "llm.speech_turn": (1, 100),
     "llm.silent_ids": (0, 2**20),
     "sampling.top_p": (1e-6, 1.0),
     "sampling.top_k": _VOCABULARY,

@@ -4,8 +4,9 @@ B batch (1 here), T appended positions, S cache slots. The row is laid out as th
 
     sos, instruction up to <|endofprompt|>, 5 text, 15 speech, 5 text, 15 speech, ..., rest of the text, task, speech
 
-The prompt's transcript and recording fill the first turns. A turn of speech ends with a fill id, drawn by the model or
-taken for drawn after the 15th; the fill id itself is not part of the row. Text ids beyond the turn wait on the host.
+with the release's 5 and 15, which are `LLMConfig.text_turn` and `speech_turn`. The prompt's transcript and recording
+fill the first turns. A turn of speech ends with a fill id, drawn by the model or taken for drawn after the turn's last
+id; the fill id itself is not part of the row. Text ids beyond the turn wait on the host.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -24,7 +25,7 @@ from cosy_jax.llm.state import DecodeState, Limits, empty, resize
 from cosy_jax.llm.stream import BlockDecoder, check_block, is_done
 from cosy_jax.nn import buckets
 
-TEXT_TURN, SPEECH_TURN = 5, 15
+BLOCK = 15  # speech ids that are handed on at a time
 NO_LIMIT = np.iinfo(np.int32).max
 
 Ids = tuple[tuple[int, bool], ...]  # each with whether it is a text id
@@ -48,6 +49,8 @@ class Layout:
     speech: tuple[int, ...]  # prompt speech ids that wait
     until_fill: int  # speech ids left in this turn
     owes_text: bool  # a turn of text comes before the next speech id
+    text_turn: int  # ids of a turn
+    speech_turn: int
     filled: bool = False  # a fill id was drawn last
     last: Ids = ()  # what was run last
 
@@ -58,7 +61,7 @@ def bistream_tokens(
     context: BistreamContext,
     key: jax.Array,
     policy: DecodePolicy,
-    block: int = SPEECH_TURN,
+    block: int = BLOCK,
 ) -> Iterator[list[int]]:
     """Yields speech ids, silence capped, in blocks of at most `block`, as soon as the text so far allows.
 
@@ -73,7 +76,7 @@ def bistream_tokens(
 
 
 def bistream_blocks(
-    decoder: BlockDecoder, text: Iterable[Sequence[int]], context: BistreamContext, block: int = SPEECH_TURN
+    decoder: BlockDecoder, text: Iterable[Sequence[int]], context: BistreamContext, block: int = BLOCK
 ) -> Iterator[list[int]]:
     """`bistream_tokens` without the cap on silence; each piece of text allows one turn of speech at most, as in the
     reference, so that the cut into pieces matters.
@@ -97,20 +100,22 @@ def begin(context: BistreamContext, policy: DecodePolicy) -> Layout:
         raise CosyError("The prompt text lacks <|endofprompt|>, without which the model repeats it: add it.")
     check_text_ids(ids, policy.config)
     cut = ids.index(context.end_of_prompt) + 1
-    speech = tuple(int(i) for i in context.speech_ids)
+    speech, turn = tuple(int(i) for i in context.speech_ids), policy.config.speech_turn
     return Layout(
         pending=((policy.config.sos_id, False), *_as_text(ids[:cut])),
         text=ids[cut:],
         speech=speech,
-        until_fill=SPEECH_TURN - len(speech) % SPEECH_TURN,
+        until_fill=turn - len(speech) % turn,
         owes_text=not speech and not policy.reference_slips,
+        text_turn=policy.config.text_turn,
+        speech_turn=turn,
     )
 
 
 def take(layout: Layout, piece: Sequence[int]) -> Layout:
     """More text; as many turns of the prompt as the text now allows become pending."""
     layout = replace(layout, text=(*layout.text, *piece))
-    while layout.speech and len(layout.text) >= TEXT_TURN:
+    while layout.speech and len(layout.text) >= layout.text_turn:
         layout = _place_turn(layout)
     return layout
 
@@ -121,13 +126,13 @@ def next_turn(layout: Layout) -> Layout | None:
         return None
     if not layout.owes_text:
         return layout
-    return _place_turn(layout) if len(layout.text) >= TEXT_TURN else None
+    return _place_turn(layout) if len(layout.text) >= layout.text_turn else None
 
 
 def after_turn(layout: Layout, ids: list[int]) -> Layout:
     """The layout once its pending ids were run and the turn's speech ids drawn."""
     last: Ids = ((ids[-1], False),) if ids else layout.pending
-    return replace(layout, pending=(), last=last, until_fill=SPEECH_TURN, owes_text=True, filled=True)
+    return replace(layout, pending=(), last=last, until_fill=layout.speech_turn, owes_text=True, filled=True)
 
 
 def finish(layout: Layout, policy: DecodePolicy) -> Layout:
@@ -138,9 +143,10 @@ def finish(layout: Layout, policy: DecodePolicy) -> Layout:
 
 
 def _place_turn(layout: Layout) -> Layout:
-    speech: Ids = tuple((i, False) for i in layout.speech[:SPEECH_TURN])
-    pending = (*layout.pending, *_as_text(layout.text[:TEXT_TURN]), *speech)
-    return replace(layout, pending=pending, text=layout.text[TEXT_TURN:], speech=layout.speech[SPEECH_TURN:])
+    reads, speaks = layout.text_turn, layout.speech_turn
+    speech: Ids = tuple((i, False) for i in layout.speech[:speaks])
+    pending = (*layout.pending, *_as_text(layout.text[:reads]), *speech)
+    return replace(layout, pending=pending, text=layout.text[reads:], speech=layout.speech[speaks:])
 
 
 def _as_text(ids: Iterable[int]) -> Ids:

@@ -57,7 +57,7 @@ def check_llm_training(synthesizer: Synthesizer, path: Path) -> list[Check]:
     rows = []
     for row in range(len(dump["text"])):
         instruct, text, speech = (ids(name, row) for name in ("instruct", "text", "speech"))
-        rows.append(training_row(instruct, text, speech, config, takes_turns(coin, len(text), len(speech))))
+        rows.append(training_row(instruct, text, speech, config, takes_turns(coin, len(text), len(speech), config)))
     batch = stack_rows(rows, max(len(row.ids) for row in rows))
     return _check(synthesizer, dump, "llm", lambda params, precision: llm_loss(
         params, batch, config=config, precision=precision))  # fmt: skip

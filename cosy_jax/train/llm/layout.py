@@ -13,7 +13,6 @@ from cosy_jax.config import LLMConfig
 from cosy_jax.train.totals import Array
 
 IGNORED = -1
-TEXT_TURN, SPEECH_TURN = 5, 15  # ids a turn when text arrives in pieces
 BISTREAM_SHARE = 0.5
 
 
@@ -25,10 +24,10 @@ class TrainingRow(NamedTuple):
     targets: Array
 
 
-def takes_turns(coin: float, text: int, speech: int) -> bool:
+def takes_turns(coin: float, text: int, speech: int, config: LLMConfig) -> bool:
     """Whether an utterance of so many ids is learnt in turns, by a coin uniform in [0, 1): half of those whose every
     turn of text has a whole turn of speech."""
-    return coin < BISTREAM_SHARE and speech * TEXT_TURN > text * SPEECH_TURN
+    return coin < BISTREAM_SHARE and speech * config.text_turn > text * config.speech_turn
 
 
 def training_row(
@@ -48,15 +47,16 @@ def training_row(
 
 
 def _take_turns(row: "_Row", text: Sequence[int], speech: Sequence[int], config: LLMConfig) -> None:
-    """Five text ids and fifteen of speech in turns, each ended by the fill id, which is never an input: the next text
-    takes its place. What is left of the text, 0 to 4 ids, then all the speech that is left."""
-    whole = len(text) // TEXT_TURN
+    """A turn of text ids and one of speech, again and again, each ended by the fill id, which is never an input: the
+    next text takes its place. What is left of the text, less than a turn, then all the speech that is left."""
+    reads, speaks = config.text_turn, config.speech_turn
+    whole = len(text) // reads
     for turn in range(whole):
-        read = text[turn * TEXT_TURN : (turn + 1) * TEXT_TURN]
+        read = text[turn * reads : (turn + 1) * reads]
         row.read(read[:-1])
-        row.answer(read[-1:], speech[turn * SPEECH_TURN : (turn + 1) * SPEECH_TURN], config.fill_id, is_text=True)
-    row.read(text[whole * TEXT_TURN :])
-    row.answer([config.task_id], speech[whole * SPEECH_TURN :], config.eos_id)
+        row.answer(read[-1:], speech[turn * speaks : (turn + 1) * speaks], config.fill_id, is_text=True)
+    row.read(text[whole * reads :])
+    row.answer([config.task_id], speech[whole * speaks :], config.eos_id)
 
 
 class _Row:

@@ -66,7 +66,7 @@ class LLMTask:
         if not instruct.endswith(END_OF_PROMPT):
             raise CosyError(f"The instruction of '{utterance.key}' does not end with {END_OF_PROMPT}: add it.")
         text = self._tokenizer.encode(utterance.text)
-        turns = takes_turns(coin, len(text), len(speech))
+        turns = takes_turns(coin, len(text), len(speech), self._config)
         return training_row(self._tokenizer.encode(instruct), text, speech.tolist(), self._config, turns)
 
     def _rejected(self, utterance: Utterance) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Rows as the reference lays them out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,7 +42,17 @@ def test_turns_that_come_out_even():
     [(0.0, 10, 31, True), (0.49, 10, 31, True), (0.5, 10, 31, False), (0.0, 10, 30, False), (0.0, 1, 4, True)],
 )
 def test_who_takes_turns(coin, text, speech, wanted):
-    assert takes_turns(coin, text, speech) is wanted
+    assert takes_turns(coin, text, speech, CONFIG) is wanted
+
+
+def test_turns_of_other_lengths():
+    config = replace(CONFIG, text_turn=3, speech_turn=4)
+    assert takes_turns(0.0, 30, 41, config) and not takes_turns(0.0, 30, 40, config)
+    text, speech = [1, 2, 3, 4, 5, 6, 7], list(range(101, 112))
+    row = training_row(INSTRUCT, text, speech, config, turns=True)
+    ids = [SOS, 901, 902, *text[:3], *speech[:4], *text[3:6], *speech[4:8], 7, TASK, *speech[8:]]
+    assert row.ids.tolist() == ids
+    assert row.targets.tolist().count(FILL) == 2
 
 
 def test_padding_is_ignored():
