@@ -33,13 +33,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(verify: bool) -> int:
     """The weights that were downloaded, each with its folder."""
-    from cosy_jax.checkpoint.reader import describe
-
     if verify:
         raise CosyError("Say which weights to verify: give their folder, or their name.")
     if not (found := list(list_downloaded())):
         tell(f"No weights were downloaded: `cosy-jax download {next(iter(RELEASES))}` does it.")
         return 0
+    from cosy_jax.checkpoint.reader import describe
+
     table = Table("name", "stored as", "MB", "folder", box=None)
     for name, folder in found:
         try:

@@ -106,9 +106,7 @@ def _held(folder: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()) and not (folder / _LOCK).is_file():
-            raise CosyError(
-                f"{folder} holds files that no download has written: move it away, or choose another place."
-            )
+            raise CosyError(f"{folder} holds files that no download has written: choose another place.")
         lock = (folder / _LOCK).open("ab")
     except OSError as error:
         raise CosyError(f"{folder} cannot be written ({error.strerror}): choose another place.") from error
@@ -132,6 +130,6 @@ def _check_room(folder: Path, release: Release) -> None:
     free = shutil.disk_usage(folder).free
     if missing > free:
         raise CosyError(
-            f"{folder} has room for {free / 1e9:.1f} GB, {missing / 1e9:.1f} GB are to come: make room, or choose "
-            "another place."
+            f"{folder} has room for {free / 1e6:,.1f} MB, and {missing / 1e6:,.1f} MB are to come: make room, or "
+            "choose another place."
         )

@@ -35,7 +35,7 @@ class ModelScope:
 
     def listing(self, repository: str, revision: str | None) -> Listing:
         revision = revision or "master"
-        with read_as_listing(self.title), self._translated(repository):
+        with self._translated(repository), read_as_listing(self.title):
             found = self._api.list_repo_files(repository, "model", revision=revision)
             entries = (listed(entry.path, entry.size, entry.sha256) for entry in found)
             return Listing(revision, {entry.path: entry for entry in entries if entry})
