@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     with file_progress() as progress:
         report = download(hub, release, out, args.dtype, args.keep_source, _also_in_lines(progress))
     tell(report.summary() if report else f"{out}: is there already, made of the same files")
-    if args.keep_source:
-        tell(f"released files: {source_folder(out)}")
+    if (source := source_folder(out)).is_dir():
+        tell(f"released files: {source}")
     tell(f"to speak with it: --weights {args.out or args.name}")
     return 0
 

@@ -5,6 +5,7 @@ folder as ours, and keeps two downloads apart.
 """
 
 import fcntl
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,7 +56,8 @@ def look_up(hub: Hub, name: str, revision: str | None = None) -> Release:
 
 def source_folder(out: Path) -> Path:
     """Where the released files are, of weights at `out`."""
-    return out.with_name(f"{out.name}.source")
+    place = out.resolve()
+    return place.with_name(f"{place.name}.source")
 
 
 def download(hub: Hub, release: Release, out: Path, dtype: str, keep_source: bool, progress: Progress) -> Report | None:
@@ -65,7 +67,7 @@ def download(hub: Hub, release: Release, out: Path, dtype: str, keep_source: boo
     the released files in `source_folder(out)`. CosyError as `load_file` and `convert`, and where another download to
     `out` goes on or there is no room.
     """
-    out = out.absolute()
+    out = out.resolve()
     check_output(out)
     if not keep_source and _is_made_of(out, release, dtype):
         return None
@@ -117,6 +119,8 @@ def _held(folder: Path) -> Iterator[Path]:
             raise CosyError(f"Another download to {folder} goes on: wait for it.") from error
         except OSError:  # some network file systems know no locks
             pass
+        if not os.fstat(lock.fileno()).st_nlink:
+            raise CosyError(f"Another download to {folder} has just ended: run it again.")
         try:
             yield folder
         except BaseException as error:

@@ -34,11 +34,11 @@ class Faults:
 
 
 class Hub:
-    """`log` has (path, first byte asked for, authorization) of each file's request, at the hub and at its store."""
+    """`log` has (path, first byte asked for, headers) of each file's request, at the hub or at its store."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.faults = folder, Faults()
-        self.log: list[tuple[str, int, str | None]] = []
+        self.log: list[tuple[str, int, str]] = []
         self.paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
     def content(self, path: str) -> bytes:
@@ -115,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(302, b"", {"Location": f"{self.store}/store/{path}?{SIGNED}"})
             return
         first = int((self.headers["Range"] or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-        hub.log.append((path, first, self.headers["Authorization"]))
+        hub.log.append((path, first, self.headers.as_string()))
         if faults.statuses.get(path):
             self.answer(faults.statuses[path].pop(0), b"{}")
             return
@@ -139,11 +139,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """A client that hangs up is no fault."""
+
+
 @contextmanager
 def _served(hub: Hub, store: str):
     handler = type("Handler", (_Handler,), {"hub": hub, "store": store})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.handle_error = lambda *_: None  # a client that hangs up is no fault
+    with _Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:

@@ -53,7 +53,7 @@ def test_the_token_goes_to_the_hub_and_not_to_its_store(token, client, loopback)
     for path in (PATH, SMALL):
         with client.open(REPOSITORY, listing.revision, path, 0) as body:
             assert next(body.chunks)
-    assert [(path, token) for path, _, token in loopback.log] == [(PATH, None), (SMALL, f"Bearer {token}")]
+    assert [(path, token in headers) for path, _, headers in loopback.log] == [(PATH, False), (SMALL, True)]
 
 
 def test_a_cut_connection_is_continued(load, loopback, content):
