@@ -22,6 +22,7 @@ from .read_onnx import open_onnx, weights_by_node
 from .read_pt import open_pt
 from .read_safetensors import open_safetensors
 from .release_config import QWEN_FOLDER, YAML_FILE, read_release_config
+from .release_files import SETTINGS_FILES, stage_file
 from .rules import STAGE_RULES
 from .source import LazyTensor, brief
 from .tokenizer_files import TOKENIZER_FILES, check_tokenizer
@@ -130,11 +131,11 @@ def _shapes(stage: str, path: Path, tensors: int, config: ModelConfig) -> dict[s
 
 def _find_source(model_dir: Path, stage: str) -> Path | None:
     """The first of the stage's files that exists; None for a language model that is absent."""
-    paths = [model_dir / name for name in STAGE_RULES[stage].files]
-    present = [path for path in paths if path.is_file()]
-    if not present and stage not in LLM_STAGES:
-        raise CosyError(f"{paths[0]} is missing: download the whole model folder.")
-    return present[0] if present else None
+    name = stage_file(stage, lambda name: (model_dir / name).is_file())
+    if name is None and stage not in LLM_STAGES:
+        missing = model_dir / STAGE_RULES[stage].files[0]
+        raise CosyError(f"{missing} is missing: download the whole model folder.")
+    return model_dir / name if name else None
 
 
 def _open_source(path: Path) -> Mapping[str, LazyTensor]:
@@ -154,6 +155,5 @@ def _write_stage(path: Path, stage: _Stage, precision: Precision, progress: Prog
 
 
 def _digests(model_dir: Path, weights: list[Path]) -> dict[str, dict[str, Any]]:
-    qwen = [model_dir / QWEN_FOLDER / name for name in ("config.json", *TOKENIZER_FILES)]
-    read = (*weights, model_dir / YAML_FILE, *qwen)
+    read = (*weights, *(model_dir / name for name in SETTINGS_FILES))
     return {path.relative_to(model_dir).as_posix(): file_record(path) for path in read}

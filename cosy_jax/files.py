@@ -28,6 +28,11 @@ def home() -> Path | None:
     return None
 
 
+def data_folder(kind: str) -> Path | None:
+    """Where the user's own things of a kind are kept, ~/.local/share/cosy_jax/KIND; None without a home."""
+    return folder / ".local" / "share" / "cosy_jax" / kind if (folder := home()) else None
+
+
 def check_writable(path: str | Path) -> None:
     """CosyError where nothing can be written at `path`; called before the work, not after it."""
     path = Path(path)

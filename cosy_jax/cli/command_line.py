@@ -12,6 +12,7 @@ from cosy_jax.cli import (
     convert,
     convert_voice,
     dataset,
+    download,
     evaluate,
     export,
     info,
@@ -31,6 +32,7 @@ from cosy_jax.cli.weights import find_weights
 from cosy_jax.errors import CosyError
 
 _EXAMPLES = """examples:
+  cosy-jax download Fun-CosyVoice3-0.5B
   cosy-jax convert Fun-CosyVoice3-0.5B weights/cosyvoice3
   cosy-jax synthesize --weights weights/cosyvoice3 --text "Hello there." \\
       --prompt-wav me.wav --prompt-text "What I say in me.wav." --out hello.wav
@@ -77,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         serve,
         convert_voice,
         voice,
+        download,
         convert,
         train,
         export,

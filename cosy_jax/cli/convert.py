@@ -13,10 +13,15 @@ def add_parser(commands: Any) -> None:
     parser = add_command(commands, "convert", "convert a released model folder", example, run)
     parser.add_argument("model", metavar="MODEL_DIR", help="the released folder (llm.pt, flow.pt, hift.pt, ...)")
     parser.add_argument("out", metavar="OUT_DIR", help="where the converted weights go")
+    add_dtype_option(parser)
+    parser.add_argument("--verify", action="store_true", help="compare both encoders with onnxruntime (must be there)")
+
+
+def add_dtype_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that writes converted weights."""
     parser.add_argument(
         "--dtype", default="float32", choices=("float32", "bfloat16"), help="of language model and flow"
     )
-    parser.add_argument("--verify", action="store_true", help="compare both encoders with onnxruntime (must be there)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 from rich.progress import track
 
 from cosy_jax.cli.common import add_command
+from cosy_jax.cli.convert import add_dtype_option
 from cosy_jax.cli.output import status, tell
 
 
@@ -15,9 +16,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("out", metavar="OUT_DIR", help="where they go")
     parser.add_argument("--size", default="released", choices=("released", "tiny"), help="(default: released)")
     parser.add_argument("--seed", type=seed, default=0, help="same seed, same weights (default: 0)")
-    parser.add_argument(
-        "--dtype", default="float32", choices=("float32", "bfloat16"), help="of language model and flow"
-    )
+    add_dtype_option(parser)
 
 
 def seed(word: str) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from cosy_jax.cli.output import say
 from cosy_jax.errors import CosyError
 from cosy_jax.files import home
+from cosy_jax.hub.names import RELEASES, find_downloaded
 
 _VARIABLE = "COSY_JAX_WEIGHTS"
 _EMBEDDED = Path(__file__).resolve().parents[2] / "weights" / "tiny"  # of a checkout; absent where it is installed
@@ -17,15 +18,18 @@ def add_weights_option(parser: argparse.ArgumentParser, purpose: str = "") -> No
     """The option of every command that runs the network; `find_weights` does what it says."""
     where = f"default: {_VARIABLE}, then `weights` in ~/.config/cosy_jax/config.toml, then the embedded model"
     parser.add_argument(
-        "--weights", metavar="DIR", help=f"{purpose or 'a folder that `cosy-jax convert` wrote'} ({where})"
+        "--weights",
+        metavar="DIR",
+        help=f"{purpose or 'a folder that `cosy-jax convert` wrote'}, or a name that was downloaded ({where})",
     )
 
 
 def find_weights(given: str | None) -> str:
     """The folder that was given, or else that of the environment, of the configuration file, or of the checkout's
-    embedded model; says which, unless it was given. CosyError where nobody names one, or the file is faulty."""
+    embedded model; says which, unless it was given. In place of a folder each may have the name under which weights
+    were downloaded. CosyError where nobody names one, or the file is faulty."""
     if given is not None:
-        return given
+        return _folder(given)
     found, origin = _at_hand()
     if found is None:
         file = _configuration() or "a configuration file"
@@ -38,13 +42,24 @@ def find_weights(given: str | None) -> str:
 
 def weights_at_hand(given: str | None) -> str | None:
     """As `find_weights`, for commands that can do without: None where nobody names any, and not a word."""
-    return given if given is not None else _at_hand()[0]
+    return _folder(given) if given is not None else _at_hand()[0]
+
+
+def _folder(named: str, base: Path = Path()) -> str:
+    """The folder of this path, counted from `base`, or else that of the weights that were downloaded under the name."""
+    path = str(base / named)
+    if not os.path.exists(path):
+        if found := find_downloaded(named):
+            return str(found)
+        if named in RELEASES:
+            raise CosyError(f"{named} was not downloaded yet: run `cosy-jax download {named}` first.")
+    return path
 
 
 def _at_hand() -> tuple[str | None, str]:
     """The weights that nobody had to name, and what is said of where they come from."""
     if named := os.environ.get(_VARIABLE):
-        return named, f" ({_VARIABLE})"
+        return _folder(named), f" ({_VARIABLE})"
     if (path := _configuration()) and (named := _configured(path)):
         return named, f" ({path})"
     if (_EMBEDDED / "config.json").is_file():
@@ -78,4 +93,4 @@ def _configured(path: Path) -> str | None:
     named = Path(content["weights"])
     if named.parts[:1] == ("~",) and (known := home()):
         named = known.joinpath(*named.parts[1:])
-    return str(path.parent / named)
+    return _folder(str(named), path.parent)

@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.files import home, write_whole
+from cosy_jax.files import data_folder, write_whole
 from cosy_jax.prompt.encode import Prompt
 from cosy_jax.synthesis.voice import Voice, check_voice
 
@@ -64,9 +64,9 @@ def default_folder() -> Path:
     """The environment variable COSY_JAX_VOICES, or ~/.local/share/cosy_jax/voices; CosyError where there is no home."""
     if named := os.environ.get("COSY_JAX_VOICES"):
         return Path(named)
-    if (folder := home()) is None:
+    if (folder := data_folder("voices")) is None:
         raise CosyError("Nobody knows your home folder: say where the voices are, or set COSY_JAX_VOICES.", "voices")
-    return folder / ".local" / "share" / "cosy_jax" / "voices"
+    return folder
 
 
 def voice_places(given: str | Path | None, weights: str | Path | None) -> tuple[Path, ...]:
