@@ -7,6 +7,7 @@ import time
 import numpy as np
 import uvicorn
 
+from cosy_jax.audio.write import pcm16
 from cosy_jax.engine.errors import BusyError
 from cosy_jax.engine.meters import Meters
 from cosy_jax.engine.ticket import Ticket
@@ -14,7 +15,9 @@ from cosy_jax.errors import CosyError
 from cosy_jax.serve.app import make_app
 from cosy_jax.serve.service import Service
 from cosy_jax.serve.settings import ServeSettings
+from tests.reference import REPOSITORY
 
+PROMPT = (REPOSITORY / "tests" / "data" / "prompt_0.flac").read_bytes()
 RATE = 24_000
 KEY = "a key that nobody guesses"
 
@@ -23,6 +26,11 @@ def tone(text, seed=0):
     """A twentieth of a second a character, another tone for each seed."""
     time_axis = np.arange(RATE * len(text) // 20) / RATE
     return (0.3 * np.sin(2 * np.pi * (200 + 10 * seed) * time_axis)).astype(np.float32)
+
+
+def pcm_of(text, seed=0):
+    """The bytes of a tone."""
+    return pcm16(tone(text, seed))
 
 
 class Tones:
