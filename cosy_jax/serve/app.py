@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from cosy_jax.errors import CosyError
 from cosy_jax.serve import conversions, speech, status, voices, websocket
 from cosy_jax.serve.docs import docs_page
-from cosy_jax.serve.errors import ApiError, answer, handle
+from cosy_jax.serve.errors import ERRORS, ApiError, answer, handle
 from cosy_jax.serve.guard import Guard
 from cosy_jax.serve.service import Service
 
@@ -36,7 +36,7 @@ def make_app(service: Service, warm: bool = True) -> ASGIApp:
         warming.cancel()
         await run_in_threadpool(service.engine.close, False)
 
-    app = FastAPI(title="cosy_jax", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(title="cosy_jax", lifespan=lifespan, docs_url=None, redoc_url=None, responses=ERRORS)
     app.state.service = service
     for part in (speech, voices, conversions, status, websocket):
         app.include_router(part.router)

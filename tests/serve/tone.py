@@ -12,7 +12,7 @@ from cosy_jax.engine.errors import BusyError
 from cosy_jax.engine.meters import Meters
 from cosy_jax.engine.ticket import Ticket
 from cosy_jax.errors import CosyError
-from cosy_jax.serve.app import make_app
+from cosy_jax.serve.run import listen, make_config
 from cosy_jax.serve.service import Service
 from cosy_jax.serve.settings import ServeSettings
 from tests.reference import REPOSITORY
@@ -84,18 +84,18 @@ class Tones:
 @contextlib.contextmanager
 def running(service):
     """The address of a server of this service, in a thread of this process."""
-    config = uvicorn.Config(make_app(service), port=0, log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
+    with listen(service.settings) as socket:
+        server = uvicorn.Server(make_config(service))
+        thread = threading.Thread(target=server.run, args=([socket],), daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield f"127.0.0.1:{socket.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
 
 
 def make_service(synthesizer, engine=None, **settings):
-    return Service(engine or Tones(), synthesizer, ServeSettings(**settings))
+    return Service(engine or Tones(), synthesizer, ServeSettings(port=0, **settings))
