@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI, HTTPException
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from cosy_jax.engine.errors import CancelledError
 from cosy_jax.errors import CosyError
 from cosy_jax.serve import conversions, speech, status, voices, websocket
 from cosy_jax.serve.docs import docs_page
@@ -59,9 +60,10 @@ def make_app(service: Service, warm: bool = True) -> ASGIApp:
 
 
 async def _warm(service: Service, compiles: bool) -> None:
-    if compiles:
-        await run_in_threadpool(service.engine.warm)
-    service.ready = True
+    with suppress(CancelledError):  # closed meanwhile
+        if compiles:
+            await run_in_threadpool(service.engine.warm)
+        service.ready = True
 
 
 async def _unexpected(_: object, error: Exception) -> Response:
