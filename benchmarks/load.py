@@ -4,12 +4,12 @@
 
 Starts `cosy-jax serve` on a port of its own. A tenth of the requests leave after their first bytes, a tenth are
 malformed; every other answer is compared with the same request asked alone before. With `--minutes` it goes on for so
-long instead of a number of requests. Exit status 1 where an answer was wrong, lost or late without end.
+long instead of a number of requests. Exit status 1 where an answer was wrong or lost, or a stream goes on that nobody
+hears.
 """
 
 import argparse
 import asyncio
-import os
 import random
 import re
 import statistics
@@ -34,6 +34,7 @@ SEEDS = 4
 RECORDING = Path(__file__).parents[1] / "tests" / "data" / "prompt_0.flac"
 CLOSE = 8  # of 32768: what rounding beside other streams makes of a vocoder of random weights
 TIMEOUT = 600.0
+SETTLING = 30  # seconds
 MALFORMED: tuple[dict[str, object], ...] = (
     {},
     {"input": ""},
@@ -61,11 +62,12 @@ def server(weights: str) -> Iterator[tuple[str, int]]:
         command = [sys.executable, "-m", "cosy_jax", "serve", "--weights", weights, "--voices", voices, "--port", "0"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
-            found = next(filter(None, (re.search(r"listening on (http://\S+?),", line) for line in process.stderr)))
-            os.set_blocking(process.stderr.fileno(), True)
+            lines = (re.search(r"listening on (http://[^\s,]+)", line) for line in process.stderr)
+            if (found := next(filter(None, lines), None)) is None:
+                raise SystemExit("The server did not start.")
             drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
             try:
-                wait_until_ready(found[1])
+                wait_until_ready(found[1], process)
                 save_voice(found[1])
                 yield found[1], process.pid
             finally:
@@ -74,14 +76,15 @@ def server(weights: str) -> Iterator[tuple[str, int]]:
                 drain.wait()
 
 
-def wait_until_ready(address: str) -> None:
-    while True:
+def wait_until_ready(address: str, process: subprocess.Popen[str]) -> None:
+    while process.poll() is None:
         try:
             if httpx2.get(f"{address}/ready").status_code == 200:
                 return
         except httpx2.TransportError:
             pass
         time.sleep(1)
+    raise SystemExit(f"The server ended with status {process.returncode}.")
 
 
 def save_voice(address: str) -> None:
@@ -156,7 +159,22 @@ async def load(args: argparse.Namespace, address: str, pid: int) -> tuple[Tally,
         watching = asyncio.ensure_future(watch())
         await asyncio.gather(*(one_client() for _ in range(args.clients)))
         watching.cancel()
-    return tally, time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        tally.resident.append(resident(pid))
+        if left_over := await unheard(client):
+            tally.results["streams that nobody hears"] = left_over
+    return tally, seconds
+
+
+async def unheard(client: httpx2.AsyncClient) -> int:
+    """Requests that the server still has, once all clients have gone; the last ones may end yet."""
+    for _ in range(SETTLING):
+        metrics = (await client.get("/metrics")).text
+        count = sum(int(float(value)) for value in re.findall(r"^cosy_jax_(?:active|queued) (\S+)$", metrics, re.M))
+        if not count:
+            return 0
+        await asyncio.sleep(1)
+    return count
 
 
 def resident(pid: int) -> float:

@@ -96,7 +96,8 @@ class Engine:
 
     def warm(self, on_program: Callable[[int, int], None] = lambda done, of: None, whole: bool = False) -> None:
         """Compiles, or reads from the cache, all programs that requests in pieces can need, and with `whole` those of
-        whole ones, so that no request compiles. `on_program` is told how many of how many are there."""
+        whole ones, so that no request compiles. `on_program` is told how many of how many are there. CancelledError
+        where the engine is closed meanwhile."""
         done, failures = threading.Event(), []
         with self._lock:
             self._check_open()
@@ -105,6 +106,8 @@ class Engine:
             try:
                 for counts in warm(self._device, self._synthesizer, self.budget, self._limits, whole):
                     on_program(*counts)
+                    if self._closing:
+                        raise CancelledError("The engine was closed.")
             except Exception as error:
                 failures.append(error)
             finally:

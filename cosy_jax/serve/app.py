@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI, HTTPException
@@ -15,10 +15,11 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from cosy_jax.engine.errors import CancelledError
 from cosy_jax.errors import CosyError
 from cosy_jax.serve import conversions, speech, status, voices, websocket
 from cosy_jax.serve.docs import docs_page
-from cosy_jax.serve.errors import ApiError, answer, handle
+from cosy_jax.serve.errors import ERRORS, ApiError, answer, handle
 from cosy_jax.serve.guard import Guard
 from cosy_jax.serve.service import Service
 
@@ -36,7 +37,7 @@ def make_app(service: Service, warm: bool = True) -> ASGIApp:
         warming.cancel()
         await run_in_threadpool(service.engine.close, False)
 
-    app = FastAPI(title="cosy_jax", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(title="cosy_jax", lifespan=lifespan, docs_url=None, redoc_url=None, responses=ERRORS)
     app.state.service = service
     for part in (speech, voices, conversions, status, websocket):
         app.include_router(part.router)
@@ -59,9 +60,10 @@ def make_app(service: Service, warm: bool = True) -> ASGIApp:
 
 
 async def _warm(service: Service, compiles: bool) -> None:
-    if compiles:
-        await run_in_threadpool(service.engine.warm)
-    service.ready = True
+    with suppress(CancelledError):  # closed meanwhile
+        if compiles:
+            await run_in_threadpool(service.engine.warm)
+        service.ready = True
 
 
 async def _unexpected(_: object, error: Exception) -> Response:

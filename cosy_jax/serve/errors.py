@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from cosy_jax.engine.errors import BusyError
@@ -14,6 +15,28 @@ from cosy_jax.synthesis.speech import NotFiniteError
 
 # What clients call the fields of our request.
 _PARAMS = {"text": "input", "instruct": "instructions", "recording": "prompt_audio", "transcript": "prompt_text"}
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """What every answer but a good one holds."""
+
+    error: ErrorDetail
+
+
+# For the interface's description.
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorBody, "description": "What was asked cannot be done; 429: come back later."},
+    "5XX": {"model": ErrorBody, "description": "The server failed."},
+}
 
 
 class ApiError(Exception):
@@ -25,7 +48,8 @@ class ApiError(Exception):
 
 
 def body(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    plain = message.encode(errors="replace").decode()  # what it quotes may hold half of a surrogate pair
+    return {"error": {"message": plain, "type": kind, "param": param, "code": code}}
 
 
 def kind_of(status: int) -> str:

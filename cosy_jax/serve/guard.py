@@ -121,7 +121,7 @@ class Guard:
 
 def is_key(given: str, keys: Iterable[str]) -> bool:
     """Whether it is one of the keys; it takes as long for a wrong one as for a right one."""
-    return any([hmac.compare_digest(given.encode(), key.encode()) for key in keys])
+    return any([hmac.compare_digest(given.encode("utf-8", "surrogatepass"), key.encode()) for key in keys])
 
 
 def _log(scope: Scope, identity: str, seen: dict[str, int], seconds: float) -> None:

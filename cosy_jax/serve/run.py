@@ -1,6 +1,7 @@
 """The server as a process: its socket, its signals, its log."""
 
 import contextlib
+import functools
 import logging
 import signal
 import socket
@@ -13,6 +14,7 @@ import uvicorn
 from cosy_jax.errors import CosyError
 from cosy_jax.serve.app import make_app
 from cosy_jax.serve.guard import ACCESS
+from cosy_jax.serve.protocol import LARGEST_HEAD, PatientProtocol
 from cosy_jax.serve.service import Service
 from cosy_jax.serve.settings import ServeSettings
 
@@ -37,9 +39,16 @@ def serve(service: Service, listening: socket.socket, warm: bool) -> None:
     """Answers until SIGTERM or SIGINT, after which what sounds has `drain_seconds` to end; a second one ends at
     once."""
     _log_to_stderr()
+    _Server(make_config(service, warm)).run(sockets=[listening])
+
+
+def make_config(service: Service, warm: bool = True) -> uvicorn.Config:
+    """How uvicorn serves it."""
     settings = service.settings
-    config = uvicorn.Config(
+    return uvicorn.Config(
         make_app(service, warm),
+        http=functools.partial(PatientProtocol, seconds=settings.slow_seconds),  # type: ignore[arg-type]
+        h11_max_incomplete_event_size=LARGEST_HEAD,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -47,7 +56,6 @@ def serve(service: Service, listening: socket.socket, warm: bool) -> None:
         timeout_graceful_shutdown=int(settings.drain_seconds),
         ws_max_size=_LARGEST_MESSAGE,
     )
-    _Server(config).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):

@@ -25,6 +25,7 @@ from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.synthesis.voices import VoiceInfo, check_new, list_voices, remove_voice, save_voice
 
 _MOST_CHANNELS = 8
+_MOST_SAMPLES = 300 * 48_000  # a channel: what is silent unpacks to thousands of times its size
 
 
 @dataclass
@@ -126,10 +127,13 @@ class Service:
 
 
 def decode(content: bytes, name: str = "The recording", max_seconds: float = MAX_SECONDS) -> Waveform:
-    """An uploaded recording; CosyError as `decode_audio`, and for more channels than any microphone has."""
+    """An uploaded recording; CosyError as `decode_audio`, and for more channels than a microphone has, or more samples
+    than five minutes take."""
     with contextlib.suppress(soundfile.SoundFileError), soundfile.SoundFile(BytesIO(content)) as file:
         if file.channels > _MOST_CHANNELS:
             raise CosyError(f"{name} has {file.channels} channels: mix it down to one.")
+        if max_seconds * file.samplerate >= file.frames > _MOST_SAMPLES:
+            raise CosyError(f"{name} has {file.frames} samples at {file.samplerate} Hz: convert it to 16 kHz.")
     return decode_audio(content, name, max_seconds)
 
 

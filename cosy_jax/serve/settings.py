@@ -22,6 +22,7 @@ class ServeSettings:
     largest_body: int = 12 << 20  # bytes
     most_voices: int = 1000
     most_connections: int = 512
+    slow_seconds: float = 120.0  # in which a request has to arrive, and some of an answer to be taken
     idle_seconds: float = 30.0  # that a WebSocket may say nothing
     drain_seconds: float = 30.0  # that what sounds has at the end
 

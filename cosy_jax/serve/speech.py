@@ -1,7 +1,6 @@
 """POST /v1/audio/speech, as OpenAI's clients call it, and the server of the first ports, POST /synthesize."""
 
 import base64
-import binascii
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -107,7 +106,7 @@ def _frontend(language: Language | None) -> FrontendOptions | None:
 def _decoded(content: str) -> Waveform:
     try:
         data = base64.b64decode(content, validate=True)
-    except binascii.Error:
+    except ValueError:  # letters outside ASCII are no binascii.Error
         raise ApiError(400, "The recording is not base64.", "prompt_audio", "invalid_value") from None
     return decode(data)
 

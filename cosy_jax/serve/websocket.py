@@ -30,6 +30,7 @@ from cosy_jax.synthesis.request import Request
 
 router = APIRouter()
 _POLICY, _NORMAL = 1008, 1000  # closing codes
+_MOST_TEXTS = 8  # of one session that have not been spoken to their end
 
 
 class Config(BaseModel):
@@ -75,6 +76,9 @@ class Session:
         if self._characters > self._service.settings.longest_text:
             raise ApiError(400, "The text is too long for one request: flush it, and go on.", "text", "too_long")
         if self._words is None:
+            self._speaking = [(ticket, task) for ticket, task in self._speaking if not task.done()]
+            if len(self._speaking) >= _MOST_TEXTS:
+                raise ApiError(429, "Too many texts wait to be spoken: wait for audio.done.", code="busy")
             words, config = Words(), self._config
             request = Request(
                 words,
@@ -171,7 +175,7 @@ async def _listen(socket: WebSocket, session: Session, idle: float) -> None:
         message = await _message(socket, idle)
         kind = message.get("type")
         if kind == "input.text":
-            session.hear(str(message.get("text", "")))
+            session.hear(_text_of(message))
         elif kind == "input.flush":
             session.flush()
         elif kind == "input.done":
@@ -186,12 +190,22 @@ async def _listen(socket: WebSocket, session: Session, idle: float) -> None:
             raise ApiError(400, f"Unknown message type {str(kind)[:40]!r}.", "type")
 
 
+def _text_of(message: dict[str, Any]) -> str:
+    text = message.get("text")
+    try:
+        if isinstance(text, str) and text.encode():
+            return text
+    except UnicodeEncodeError:
+        pass  # half of a surrogate pair, which JSON can name
+    raise ApiError(400, "A message of type input.text brings a text of one character or more.", "text")
+
+
 async def _message(socket: WebSocket, idle: float) -> dict[str, Any]:
     try:
         message = json.loads(await asyncio.wait_for(socket.receive_text(), idle))
     except TimeoutError:
         raise ApiError(408, f"Nothing was said for {idle:g} s.", code="idle") from None
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         raise ApiError(400, "A message is a JSON object in a text frame.") from None
     if not isinstance(message, dict):
         raise ApiError(400, "A message is a JSON object in a text frame.")

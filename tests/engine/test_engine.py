@@ -3,6 +3,7 @@
 import asyncio
 import random
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -189,3 +190,20 @@ def test_nothing_compiles_once_it_is_warm(synthesizer):
 def test_too_little_memory_is_one_sentence(synthesizer):
     with pytest.raises(CosyError, match="not enough for one stream"):
         Engine(synthesizer, Limits(memory=1000))
+
+
+@pytest.mark.slow
+def test_closing_ends_the_warming(synthesizer):
+    engine, counts = Engine(synthesizer, Limits(streams=1, seconds=20)), []
+    closing = threading.Thread(target=engine.close, args=(False,))
+
+    def on_program(done, of):
+        counts.append((done, of))
+        if done == 1:
+            closing.start()
+            time.sleep(0.2)
+
+    with pytest.raises(CancelledError):
+        engine.warm(on_program)
+    closing.join()
+    assert counts[-1][0] < 5 < counts[-1][1]

@@ -1,79 +1,18 @@
 """Requests in one set of rows are what each is alone, on the embedded model."""
 
 import itertools
-from dataclasses import dataclass
 
 import jax
 import numpy as np
 import pytest
 
-from cosy_jax.errors import CosyError
-from cosy_jax.llm.bistream import BistreamContext, bistream_blocks, bistream_tokens
-from cosy_jax.llm.context import Context
+from cosy_jax.llm.bistream import bistream_blocks
 from cosy_jax.llm.policy import DecodePolicy
 from cosy_jax.llm.row_state import RowSettings
-from cosy_jax.llm.rows import DecodeRows
-from cosy_jax.llm.silence import cap_silence
-from cosy_jax.llm.speech_lm import context_row
-from cosy_jax.llm.stream import BlockDecoder, stream_tokens
+from cosy_jax.llm.stream import BlockDecoder
 from cosy_jax.nn.compile_log import count_compilations
-from tests.llm.test_bistream import END, SPEECH, TEXT, TRANSCRIPT, Scripted, prompt, script
-
-SETTINGS = RowSettings(rows=(1, 3, 8), together=(1, 2), block=20, context=128, slots=512)
-
-
-def make(synthesizer, settings=SETTINGS, policy=None):
-    return DecodeRows(synthesizer.params("llm"), policy or synthesizer.policy(), settings)
-
-
-def whole(synthesizer, number=0, max_new=40, length=None, min_new=0):
-    random = np.random.default_rng(number)
-    text, speech = random.integers(0, 600, length or 3 + 5 * number), random.integers(0, 6561, 4 * number)
-    row = context_row(text.tolist(), speech, synthesizer.config.llm)
-    return Context(row, jax.random.key(number), min_new, max_new)
-
-
-def alone(synthesizer, context):
-    return list(itertools.chain.from_iterable(stream_tokens(synthesizer.params("llm"), context, synthesizer.policy())))
-
-
-def alone_arriving(synthesizer, given, text, key):
-    blocks = bistream_tokens(synthesizer.params("llm"), [text], given, key, synthesizer.policy())
-    return list(itertools.chain.from_iterable(blocks))
-
-
-def capped(synthesizer, ids):
-    return cap_silence(ids, synthesizer.config.llm.silent_ids)
-
-
-def run(rows, steps=20, ids=None, until_done=None):
-    """Until nothing is left to draw: ids by tag, and what each ended with."""
-    ids, ended = {} if ids is None else ids, {}
-    while rows.counts.seated > rows.counts.waiting:
-        for drawn in rows.advance(steps, until_done):
-            ids.setdefault(drawn.tag, []).extend(drawn.ids)
-            if drawn.ended:
-                ended[drawn.tag] = drawn
-    return ids, ended
-
-
-@dataclass
-class Arriving:
-    """A request whose text comes in pieces, and what of it has not come yet."""
-
-    context: BistreamContext
-    text: list[int]
-    key: jax.Array
-    rest: list[int]
-    ended: bool = False
-
-
-def arriving(number, given=None):
-    random = np.random.default_rng(100 + number)
-    text = random.integers(0, 600, 2 + 4 * number).tolist()
-    transcript = [*TRANSCRIPT[:3], *random.integers(0, 600, 7 * (number % 3)).tolist()]
-    context = given or BistreamContext(transcript, random.integers(0, 6561, 11 * (number % 4)), END)
-    return Arriving(context, text, jax.random.key(50 + number), list(text))
+from tests.llm.rows import SETTINGS, Arriving, alone, alone_arriving, arriving, capped, make, run, whole
+from tests.llm.test_bistream import END, SPEECH, TEXT, Scripted, prompt, script
 
 
 def say_some(rows, tag, work, random):
@@ -235,86 +174,6 @@ def test_a_request_that_may_not_speak_ends_at_once(synthesizer):
     rows.add([("mute", whole(synthesizer, 1, 0))])
     (drawn,) = rows.advance(20)
     assert drawn.ended and drawn.ids == [] and drawn.error is None and rows.counts.free == 8
-
-
-@pytest.mark.slow
-def test_a_row_that_outgrows_the_cache_ends_alone(synthesizer):
-    rows, neighbour = make(synthesizer), whole(synthesizer, 2, 60)
-    long = whole(synthesizer, 1, 1000, min_new=1000)
-    rows.add([("long", long), ("neighbour", neighbour)])
-    rows.open("arriving", prompt([END], SPEECH[:0]), jax.random.key(1))
-    rows.say("arriving", [1] * 200)  # turns of 5 and 15: full after 25 of them
-    ids, ended = run(rows)
-    assert ended["long"].error and "512 positions" in str(ended["long"].error)
-    assert len(ids["long"]) == 511 - len(long.row.ids)
-    assert ids["long"] == alone_raw(synthesizer, long)[: len(ids["long"])]
-    assert ended["arriving"].error and ids["arriving"]
-    assert ended["neighbour"].error is None and capped(synthesizer, ids["neighbour"]) == alone(synthesizer, neighbour)
-
-
-def alone_raw(synthesizer, context):
-    rows = make(synthesizer, RowSettings(rows=(1,), together=(1,), block=20, context=128, slots=1024))
-    rows.add([(0, context)])
-    return run(rows)[0][0]
-
-
-def test_bad_input_is_refused_and_touches_no_other(synthesizer):
-    rows, config = make(synthesizer), synthesizer.config.llm
-    good = whole(synthesizer, 1)
-    rows.add([("good", good)])
-    rows.open("arriving", prompt(), jax.random.key(3))
-    rows.say("arriving", TEXT[:4])
-    for bad in ([config.text_vocab_size], [-1]):
-        context = Context(context_row(bad, [], config), jax.random.key(0), 0, 10)
-        with pytest.raises(CosyError, match="outside the vocabulary"):
-            rows.add([("fine", good), ("bad", context)])
-        with pytest.raises(CosyError, match="outside the vocabulary"):
-            rows.say("arriving", [5, *bad])
-    with pytest.raises(CosyError, match="supported: split"):
-        rows.check(whole(synthesizer, 1, length=200))
-    assert rows.counts.seated == 2
-    rows.say("arriving", TEXT[4:])
-    rows.end_text("arriving")
-    ids, _ = run(rows)
-    assert capped(synthesizer, ids["good"]) == alone(synthesizer, good)
-    assert capped(synthesizer, ids["arriving"]) == alone_arriving(synthesizer, prompt(), TEXT, jax.random.key(3))
-
-
-def test_misuse(synthesizer):
-    rows, context = make(synthesizer), whole(synthesizer, 1)
-    rows.add([("a", context)])
-    with pytest.raises(CosyError, match="its own"):
-        rows.add([("a", context)])
-    with pytest.raises(CosyError, match="its own"):
-        rows.add([("b", context), ("b", context)])
-    with pytest.raises(CosyError, match="free rows"):
-        rows.add([(number, context) for number in range(8)])
-    with pytest.raises(CosyError, match="open one first"):
-        rows.say("a", [1])
-    with pytest.raises(CosyError, match="endofprompt"):
-        rows.open("c", prompt([1, 2]), context.key)
-    rows.open("c", prompt(), context.key)
-    with pytest.raises(CosyError, match="empty"):
-        rows.end_text("c")
-    rows.say("c", [1])
-    rows.end_text("c")
-    with pytest.raises(CosyError, match="has ended"):
-        rows.say("c", [1])
-    with pytest.raises(CosyError, match="1 to 20"):
-        rows.advance(21)
-    slips = make(synthesizer, policy=synthesizer.policy(reference_slips=True))
-    with pytest.raises(CosyError, match="reference_slips"):
-        slips.open("c", prompt(), context.key)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"rows": ()}, {"rows": (4, 1)}, {"together": (0,)}, {"block": 0}, {"context": 100}, {"slots": 300}]
-    + [{"context": 512, "slots": 256}],
-)
-def test_sizes_that_do_not_fit(wrong):
-    with pytest.raises(CosyError):
-        RowSettings(**wrong)
 
 
 @pytest.mark.slow

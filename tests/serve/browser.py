@@ -1,74 +1,16 @@
-"""A server's process, and a browser to look at its page with."""
+"""A browser to look at a server's page with."""
 
 import contextlib
 import os
-import re
 import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
-from tests.conftest import TINY
-from tests.reference import REPOSITORY
-
 DEMANDED = "COSY_JAX_BROWSER_TESTS"  # set: a machine without a browser fails
-_START = 300  # seconds, beside other work
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-
-
-class Server:
-    """`cosy-jax serve` as a process of its own."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "cosy_jax", "serve", "--weights", str(TINY), "--cold", "--port", "0"]
-        environment = os.environ | {"COSY_JAX_CACHE": str(REPOSITORY / ".pytest_cache" / "xla")}
-        self._log: list[str] = []
-        self._listening = threading.Event()
-        self.process = subprocess.Popen(
-            [*command, "--voices", str(folder), *options],
-            cwd=REPOSITORY,
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.url = ""
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-        if not self._listening.wait(_START) or not self.url:
-            self.end()
-            pytest.fail("".join(self._log))
-
-    def _read(self) -> None:
-        assert self.process.stderr
-        with self.process.stderr as lines:
-            for line in lines:
-                self._log.append(line)
-                if found := re.search(r"listening on (http://[^\s,]+)", line):
-                    self.url = found[1]
-                    self._listening.set()
-        self._listening.set()
-
-    def end(self) -> None:
-        """At once."""
-        self.process.kill()
-        self.process.wait()
-        self._reader.join()
-
-
-@contextlib.contextmanager
-def serving(folder: Path, *options: str) -> Iterator[Server]:
-    """A server, killed at the end."""
-    server = Server(folder, *options)
-    try:
-        yield server
-    finally:
-        server.end()
 
 
 @contextlib.contextmanager

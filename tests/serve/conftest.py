@@ -1,8 +1,10 @@
-"""Servers for the tests."""
+"""Servers and clients for the tests."""
 
+import contextlib
 import shutil
 from dataclasses import replace
 
+import openai
 import pytest
 
 from cosy_jax.synthesis.synthesizer import Synthesizer
@@ -38,3 +40,14 @@ def serve(saved, tmp_path):
     yield start
     for server in open_servers:
         server.__exit__(None, None, None)
+
+
+@pytest.fixture
+def client():
+    """OpenAI's client of a server: `client(address, key)`."""
+    with contextlib.ExitStack() as stack:
+
+        def make(address, key="none"):
+            return stack.enter_context(openai.OpenAI(base_url=f"http://{address}/v1", api_key=key))
+
+        yield make

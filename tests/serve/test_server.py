@@ -1,8 +1,5 @@
 """The server as a process, with the small model."""
 
-import contextlib
-import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,60 +13,31 @@ from cosy_jax.audio.write import pcm16
 from cosy_jax.synthesis.request import Request
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from tests.conftest import TINY
-from tests.reference import REPOSITORY
+from tests.serve.process import serving, wait_for
 
 pytestmark = pytest.mark.slow
 CLOSE = 8  # of 32768: what rounding beside other streams makes of a vocoder of random weights
 
 
-@contextlib.contextmanager
-def process(voices, *options):
-    """A server process, and its address."""
-    command = [
-        sys.executable,
-        "-m",
-        "cosy_jax",
-        "serve",
-        "--weights",
-        str(TINY),
-        "--voices",
-        str(voices),
-        "--port",
-        "0",
-    ]
-    cache = {"COSY_JAX_CACHE": str(REPOSITORY / ".pytest_cache" / "xla")}
-    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, env=os.environ | cache) as running:
-        try:
-            for line in running.stderr:
-                if found := re.search(r"listening on http://([\d.:]+)", line):
-                    break
-            else:
-                raise AssertionError("It does not listen.")
-            threading.Thread(target=running.stderr.read, daemon=True).start()  # or its pipe fills
-            yield running, found[1]
-        finally:
-            running.kill()
-
-
-def speak(address, text, seed):
+def speak(server, text, seed):
     body = {"input": text, "voice": "anna", "seed": seed, "response_format": "pcm"}
-    return httpx2.post(f"http://{address}/v1/audio/speech", json=body, timeout=300).content
+    return httpx2.post(f"{server.url}/v1/audio/speech", json=body, timeout=300).content
 
 
 def test_the_same_request_is_the_same_audio_alone_and_beside_others(saved):
     synthesizer = Synthesizer(TINY, voices=saved)
     wanted = [("Good morning.", 1), ("How are you?", 2), ("Good morning.", 3)]
     answers = {}
-    with process(saved, "--cold") as (running, address):
+    with serving(saved) as server:
         threads = [
-            threading.Thread(target=lambda each=each: answers.update({each: speak(address, *each)})) for each in wanted
+            threading.Thread(target=lambda each=each: answers.update({each: speak(server, *each)})) for each in wanted
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        running.send_signal(signal.SIGTERM)
-        assert running.wait(60) == 0
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0
     for text, seed in wanted:
         expected = pcm16(np.concatenate(list(synthesizer.stream(Request(text, voice="anna", seed=seed)))))
         heard = np.frombuffer(answers[text, seed], "<i2").astype(int)
@@ -77,22 +45,21 @@ def test_the_same_request_is_the_same_audio_alone_and_beside_others(saved):
 
 
 def test_sigterm_lets_what_sounds_end(saved):
-    with process(saved, "--cold") as (running, address):
-        whole = speak(address, "Good morning to all of you.", 4)
+    with serving(saved) as server:
+        whole = speak(server, "Good morning to all of you.", 4)
         answers = []
-        thread = threading.Thread(target=lambda: answers.append(speak(address, "Good morning to all of you.", 4)))
+        thread = threading.Thread(target=lambda: answers.append(speak(server, "Good morning to all of you.", 4)))
         thread.start()
-        while httpx2.get(f"http://{address}/metrics").text.find("cosy_jax_active 1.0") < 0:
-            pass
-        running.send_signal(signal.SIGTERM)
+        wait_for(lambda: server.metric("active") == 1)
+        server.process.send_signal(signal.SIGTERM)
         thread.join()
-        assert running.wait(60) == 0
+        assert server.process.wait(60) == 0
     assert len(answers[0]) == len(whole) > 10_000
 
 
 def test_an_address_that_is_taken_is_one_sentence(saved):
-    with process(saved, "--cold") as (_, address):
-        port = address.rpartition(":")[2]
+    with serving(saved) as server:
+        port = server.url.rpartition(":")[2]
         command = [sys.executable, "-m", "cosy_jax", "serve", "--weights", str(TINY), "--port", port]
         second = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120)
     assert second.returncode == 2 and "choose another --port" in second.stderr and "Traceback" not in second.stderr

@@ -7,14 +7,17 @@ import time
 import numpy as np
 import uvicorn
 
+from cosy_jax.audio.write import pcm16
 from cosy_jax.engine.errors import BusyError
 from cosy_jax.engine.meters import Meters
 from cosy_jax.engine.ticket import Ticket
 from cosy_jax.errors import CosyError
-from cosy_jax.serve.app import make_app
+from cosy_jax.serve.run import listen, make_config
 from cosy_jax.serve.service import Service
 from cosy_jax.serve.settings import ServeSettings
+from tests.reference import REPOSITORY
 
+PROMPT = (REPOSITORY / "tests" / "data" / "prompt_0.flac").read_bytes()
 RATE = 24_000
 KEY = "a key that nobody guesses"
 
@@ -23,6 +26,11 @@ def tone(text, seed=0):
     """A twentieth of a second a character, another tone for each seed."""
     time_axis = np.arange(RATE * len(text) // 20) / RATE
     return (0.3 * np.sin(2 * np.pi * (200 + 10 * seed) * time_axis)).astype(np.float32)
+
+
+def pcm_of(text, seed=0):
+    """The bytes of a tone."""
+    return pcm16(tone(text, seed))
 
 
 class Tones:
@@ -76,18 +84,18 @@ class Tones:
 @contextlib.contextmanager
 def running(service):
     """The address of a server of this service, in a thread of this process."""
-    config = uvicorn.Config(make_app(service), port=0, log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
+    with listen(service.settings) as socket:
+        server = uvicorn.Server(make_config(service))
+        thread = threading.Thread(target=server.run, args=([socket],), daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield f"127.0.0.1:{socket.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
 
 
 def make_service(synthesizer, engine=None, **settings):
-    return Service(engine or Tones(), synthesizer, ServeSettings(**settings))
+    return Service(engine or Tones(), synthesizer, ServeSettings(port=0, **settings))

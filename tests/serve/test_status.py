@@ -1,0 +1,17 @@
+"""What the server tells about itself."""
+
+import httpx2
+
+
+def test_metrics_health_readiness_and_documentation(serve, client):
+    address, service = serve()
+    client(address).audio.speech.create(model="x", voice="anna", input="Hello.")
+    metrics = httpx2.get(f"http://{address}/metrics").text
+    assert 'cosy_jax_requests_total{result="ok"} 1.0' in metrics
+    assert 'cosy_jax_first_audio_seconds_bucket{le="+Inf"}' in metrics
+    assert httpx2.get(f"http://{address}/health").json() == {"status": "ok"}
+    assert httpx2.get(f"http://{address}/ready").status_code == 200
+    service.ready = False
+    assert httpx2.get(f"http://{address}/ready").status_code == 503
+    docs = httpx2.get(f"http://{address}/docs").text
+    assert "/v1/audio/speech" in docs and "https://" not in docs
