@@ -39,20 +39,16 @@ def check_tokenizer(folder: Path, rows: int) -> None:
         )
 
 
-def write_byte_tokenizer(folder: Path) -> None:
-    """Writes the files of a tokenizer whose vocabulary is the 256 bytes and the special tokens."""
-    symbols = sorted(ByteLevel.alphabet())
-    write_tokenizer(folder, {symbol: index for index, symbol in enumerate(symbols)}, [])
-
-
-def write_tokenizer(folder: Path, vocabulary: dict[str, int], merges: Sequence[tuple[str, str]]) -> None:
-    """Writes the files of a byte-level BPE tokenizer; the special tokens come behind its vocabulary."""
+def write_byte_tokenizer(folder: Path, whole: Sequence[str] = ()) -> None:
+    """Writes the files of a tokenizer whose vocabulary is the 256 bytes and, behind them, the special tokens; the texts
+    `whole` are among these, one id each."""
     folder.mkdir(parents=True, exist_ok=True)
-    specials = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-    added = {str(len(vocabulary) + i): {"content": token, "special": True} for i, token in enumerate(specials)}
-    lines = ["#version: 0.2", *map(" ".join, merges)]
-    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    symbols = sorted(ByteLevel.alphabet())
+    specials = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *whole)
+    added = {str(len(symbols) + i): {"content": token, "special": True} for i, token in enumerate(specials)}
+    vocabulary = json.dumps({symbol: index for index, symbol in enumerate(symbols)}, ensure_ascii=False)
+    (folder / "vocab.json").write_text(vocabulary, encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": added}), encoding="utf-8")
 
 
