@@ -76,7 +76,8 @@ def run_blocks(job: Job, workers: Workers, blocks: Iterable[Block], tally: Tally
 
 
 def _spoken(job: Job, workers: Workers, tables: list[Any], monitor: Any) -> Any:
-    """The dataset of reports, a row a block."""
+    """The dataset of reports, a row a block. Ray starts lost actors and their blocks again without end: a node that is
+    gone for a while uses up tries that cost nothing, and `Monitor` counts those that do."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -94,9 +95,6 @@ def _spoken(job: Job, workers: Workers, tables: list[Any], monitor: Any) -> Any:
         num_cpus=workers.cpus,
         num_gpus=workers.gpus,
         runtime_env={"env_vars": workers.environment()},
-        # A node that is gone for a while uses up tries that cost nothing; `Monitor` counts those that matter.
-        max_restarts=-1,
-        max_task_retries=-1,
         **others,
     )
 

@@ -1,0 +1,47 @@
+"""A cluster of several nodes on this machine, and what happens to it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+NICE = "RAY_worker_niceness"  # Ray's workers are otherwise the last to run on a busy machine
+
+
+@contextmanager
+def cluster(count: int) -> Iterator[Any]:
+    """A head without cores and `count` nodes with one each, `nodes[1:]`; their workers inherit this environment."""
+    from ray.cluster_utils import Cluster
+
+    os.environ |= {NICE: "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made.nodes = [made.head_node, *(made.add_node(num_cpus=1) for _ in range(count))]
+    try:
+        yield made
+    finally:
+        made.shutdown()
+
+
+def kill_an_actor() -> None:
+    """Ends one of the pool's, of the clusters that this process has started."""
+    for process in _descendants(os.getpid()):
+        if (Path("/proc") / str(process) / "cmdline").read_text().startswith("ray::MapWorker"):
+            os.kill(process, signal.SIGKILL)
+            return
+    raise AssertionError("There is no actor.")
+
+
+def _descendants(ancestor: int) -> list[int]:
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        parents[int(status.parent.name)] = int(fields[1])
+    found, last = set[int](), {ancestor}
+    while last := {child for child, parent in parents.items() if parent in last} - found:
+        found |= last
+    return sorted(found)
