@@ -24,7 +24,7 @@ from cosy_jax.nn.devices import local_devices
 from cosy_jax.nn.precision import get_precision
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
-_TELL_SECONDS = 2.0
+_TELL_SECONDS = 5.0  # at ten thousand workers two thousand messages a second, about what one process can take
 _SHOWN_FAILURES = 10
 
 
