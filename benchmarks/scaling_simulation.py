@@ -19,7 +19,7 @@ from benchmarks.table import print_table
 _FREE, _DONE, _LOST = range(3)
 _SPEECH_SECONDS = 5.0  # of a line, as in the standard workload of RESULTS.md
 _LINE_SPREAD = 0.5  # standard deviation of a line's time, of its mean
-_BLOCKS = (256, 1024, 4096, 16384, 65536)
+_BLOCKS = (1024, 4096, 16384, 65536)
 
 
 @dataclass(frozen=True)

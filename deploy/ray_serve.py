@@ -42,7 +42,6 @@ class Speech:
 
     def __init__(self, model: Model, settings: ServeSettings) -> None:
         self._model, self._settings = model, settings
-        self._service: Any = None
 
     def __serve_build_asgi_app__(self) -> Any:
         compile_cache.start_jax(self._model.cache, device=self._model.device)
@@ -57,8 +56,7 @@ class Speech:
         synthesizer = Synthesizer(model.weights, precision=get_precision(model.dtype), voices=model.voices)
         engine = Engine(synthesizer, Limits(streams=model.streams))
         engine.warm()  # before the first request: until then other replicas answer
-        self._service = Service(engine, synthesizer, self._settings)
-        return make_app(self._service, warm=False)
+        return make_app(Service(engine, synthesizer, self._settings), warm=False)
 
 
 def deployment(model: Model, settings: ServeSettings, args: argparse.Namespace) -> serve.Application:

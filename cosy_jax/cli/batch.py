@@ -94,9 +94,9 @@ def _add_plain_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_ray_options(args)
     if args.ray is not None:
         check_sizes(args)
-        check_ray_options(args)
         return speak_on_ray(args, _plain_fields(args))
     start_jax(args)
     _check_options(args)

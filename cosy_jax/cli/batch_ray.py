@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _SHOWN_FAILURES = 10
+_ONE_MACHINE: dict[str, Any] = {
+    "workers": None,
+    "worker_cpus": None,
+    "worker_gpus": 0.0,
+    "worker_tpus": 0,
+    "block_lines": None,
+    "layout": "files",
+    "results": "jsonl",
+}
 _CPU_BLOCK, _BLOCK = 64, 256  # lines: four for each row of the language model, few of which are then empty at the end
 
 
@@ -38,26 +47,26 @@ def add_ray_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--workers", type=int, metavar="N", help="at most so many (default: as many as find room)")
     group.add_argument("--worker-cpus", type=float, metavar="N", help="cores of each (default: the smallest node's)")
-    group.add_argument("--worker-gpus", type=float, default=0.0, metavar="N", help="GPUs of each; 0.5 shares one")
-    group.add_argument("--worker-tpus", type=int, default=0, metavar="N", help="TPU chips of each: 1, 2, 4 or 8")
+    group.add_argument("--worker-gpus", type=float, metavar="N", help="GPUs of each; 0.5 shares one")
+    group.add_argument("--worker-tpus", type=int, metavar="N", help="TPU chips of each: 1, 2, 4 or 8")
     group.add_argument("--block-lines", type=int, metavar="N", help="lines that a worker is given at a time")
     group.add_argument(
         "--layout",
         choices=("files", "parquet", "tar"),
-        default="files",
         help="audio in a file a line (default), or for millions of lines in shards, a block each: parquet with the "
         "bytes in a column, or tar for WebDataset",
     )
-    group.add_argument(
-        "--results",
-        choices=("jsonl", "parquet"),
-        default="jsonl",
-        help="form of the files in results/ (default: jsonl)",
-    )
+    group.add_argument("--results", choices=("jsonl", "parquet"), help="what results/ is written in (default: jsonl)")
+    parser.set_defaults(**_ONE_MACHINE)
 
 
 def check_ray_options(args: argparse.Namespace) -> None:
-    """CosyError for what a cluster does not do, before anything is read."""
+    """CosyError for what a cluster does not do, or one machine does not, before anything is read."""
+    if args.ray is None:
+        for name, value in _ONE_MACHINE.items():
+            if getattr(args, name) != value:
+                raise CosyError(f"--{name.replace('_', '-')} is for a cluster: give --ray too, or leave it out.")
+        return
     if args.num_shards != 1 or args.plot or args.device:
         raise CosyError("--num-shards, --plot and --device are for one machine: leave them out with --ray.")
     if args.worker_gpus and args.worker_tpus:

@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,12 +34,19 @@ _IN_FLIGHT = 2  # blocks that an actor has: the one that it speaks, and the next
 def connected(address: str | None) -> Iterator[None]:
     """Inside the block this process is a driver of the cluster: that at `address`, else the one that runs on this
     machine, else one of its own. CosyError where there is none."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Nothing is sent to Ray's makers, and what it says to programmers is not shown; errors are raised all the same.
+    for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_BACKEND_LOG_LEVEL", "fatal")):
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it forks, and JAX has threads: the children only start programs
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise CosyError(f"Cannot reach a Ray cluster at {address or 'this machine'} ({reason}): start one.") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise CosyError(
+            f"Cannot reach a Ray cluster at {address or 'this machine'} ({reason}): start one with `ray start`."
+        ) from error
     try:
         yield
     finally:

@@ -31,6 +31,13 @@ def test_what_a_cluster_does_not_do_is_said_first(capsys, tmp_path, options, sai
     assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("options", [["--workers", "2"], ["--layout", "tar"], ["--worker-gpus", "1"]])
+def test_one_machine_has_no_workers(capsys, tmp_path, options):
+    arguments = ["batch", "absent.jsonl", "--out", str(tmp_path / "out"), "--weights", str(TINY)]
+    assert main([*arguments, *options]) == 2
+    assert f"{options[0]} is for a cluster" in capsys.readouterr().err
+
+
 CODE = """
 import sys
 from cosy_jax.cli import main
