@@ -27,7 +27,7 @@ from cosy_jax.errors import CosyError
 from cosy_jax.nn import compile_cache
 
 _ANSWER_SECONDS, _POLL_SECONDS = 30.0, 1.0
-_IN_FLIGHT = 2  # blocks that an actor has: the one that it speaks, and the next
+_IN_FLIGHT = 1  # blocks that an actor has: one that waits would wait behind a slow one (SCALING.md, the simulation)
 
 
 @contextmanager

@@ -7,7 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-NICE = "RAY_worker_niceness"  # Ray's workers are otherwise the last to run on a busy machine
+# A busy machine is not a dead node, and Ray's workers are not to be the last to run on it.
+_PATIENCE = {
+    "RAY_worker_niceness": "0",
+    "RAY_health_check_failure_threshold": "10",
+}
 
 
 @contextmanager
@@ -15,7 +19,7 @@ def cluster(count: int) -> Iterator[Any]:
     """A head without cores and `count` nodes with one each, `nodes[1:]`; their workers inherit this environment."""
     from ray.cluster_utils import Cluster
 
-    os.environ |= {NICE: "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ |= _PATIENCE | {"RAY_USAGE_STATS_ENABLED": "0"}
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     made.nodes = [made.head_node, *(made.add_node(num_cpus=1) for _ in range(count))]
     try:
