@@ -15,15 +15,14 @@ _PATIENCE = {
 
 
 @contextmanager
-def cluster(count: int) -> Iterator[Any]:
-    """A head without cores and `count` nodes with one each, `nodes[1:]`; their workers inherit this environment."""
+def cluster(count: int) -> Iterator[tuple[Any, list[Any]]]:
+    """A cluster of a head without cores, and its `count` nodes with one each; their workers inherit this environment."""
     from ray.cluster_utils import Cluster
 
     os.environ |= _PATIENCE | {"RAY_USAGE_STATS_ENABLED": "0"}
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    made.nodes = [made.head_node, *(made.add_node(num_cpus=1) for _ in range(count))]
     try:
-        yield made
+        yield made, [made.add_node(num_cpus=1) for _ in range(count)]
     finally:
         made.shutdown()
 

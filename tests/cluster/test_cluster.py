@@ -59,13 +59,13 @@ def wait_for(out, count, process):
 def test_each_line_is_spoken_once_whoever_is_killed(manifest, tmp_path):
     out, alone = tmp_path / "out", tmp_path / "alone"
     finish(start(manifest, alone))
-    with cluster(3) as nodes:
-        options = ("--ray", nodes.address, "--worker-cpus", "1", "--block-lines", str(BLOCK))
+    with cluster(3) as (head, nodes):
+        options = ("--ray", head.address, "--worker-cpus", "1", "--block-lines", str(BLOCK))
         driver = start(manifest, out, *options)
         wait_for(out, LINES // 6, driver)
         kill_an_actor()
         wait_for(out, LINES // 3, driver)
-        nodes.remove_node(nodes.nodes[1], allow_graceful=False)
+        head.remove_node(nodes[0], allow_graceful=False)
         wait_for(out, LINES // 2, driver)
         driver.kill()
         driver.communicate()
