@@ -16,7 +16,7 @@ _PATIENCE = {
 
 @contextmanager
 def cluster(count: int) -> Iterator[tuple[Any, list[Any]]]:
-    """A cluster of a head without cores, and its `count` nodes with one each; their workers inherit this environment."""
+    """A cluster whose head has no cores, and its `count` nodes with one each; workers inherit this environment."""
     from ray.cluster_utils import Cluster
 
     os.environ |= _PATIENCE | {"RAY_USAGE_STATS_ENABLED": "0"}
