@@ -92,6 +92,16 @@ def _reason(name: bytes) -> str:
     return ""
 
 
+def audio_bytes(path: str | Path, samples: np.ndarray, sample_rate: int) -> bytes:
+    """What `write_audio` puts into a file, (S,) in the format that the suffix of `path` says; CosyError for another.
+
+    The same samples give the same bytes, but for Opus: each Ogg stream has a random number of its own.
+    """
+    form, file = _format(path), io.BytesIO()
+    soundfile.write(file, samples, sample_rate, form.subtype, format=form.kind)
+    return file.getvalue()
+
+
 class _GrowingWav:
     """16-bit WAV whose sizes stay open until it is closed: what is there can be played meanwhile."""
 

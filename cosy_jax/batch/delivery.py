@@ -3,13 +3,15 @@
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
 
 from cosy_jax.batch.entries import Outcome
 from cosy_jax.batch.ledger import Standing
 from cosy_jax.batch.manifest import BadLine, Line
 from cosy_jax.batch.messages import Failed, Finished, Spoken
 from cosy_jax.batch.origin import Origins
-from cosy_jax.batch.results import Results
 from cosy_jax.batch.stats import Stats
 
 _SHOWN_FAILURES = 10
@@ -21,6 +23,14 @@ def with_origins(lines: Iterable[Line | BadLine], origins: Origins) -> Iterator[
         yield replace(line, origin=origins.of(line.request)) if isinstance(line, Line) else line
 
 
+class Record(Protocol):
+    """What earlier runs have spoken, and where that of this one is written, as `Results` has it."""
+
+    def standing(self, line: Line) -> Standing: ...
+
+    def deliver(self, outcome: Outcome, samples: np.ndarray | None, sample_rate: int) -> Outcome: ...
+
+
 class Delivery:
     """Hands out the lines that no earlier run has spoken, or with `force` all of them; writes what comes of them and
     counts it in `stats`.
@@ -28,7 +38,7 @@ class Delivery:
     `failures` holds the first ten, the rest is in the results file only.
     """
 
-    def __init__(self, results: Results, stats: Stats, sample_rate: int, force: bool = False) -> None:
+    def __init__(self, results: Record, stats: Stats, sample_rate: int, force: bool = False) -> None:
         self.failures: list[Outcome] = []
         self._results, self._stats, self._sample_rate = results, stats, sample_rate
         self._force = force

@@ -85,7 +85,7 @@ def read_entries(path: Path) -> Iterator[dict[str, Any]]:
             raise CosyError(f"{path}, line {number}, is longer than any entry of cosy-jax: {_REMEDY}.")
         entry = _parsed(line)
         if isinstance(entry, dict):
-            if problem := _problem(entry):
+            if problem := entry_problem(entry):
                 raise CosyError(f"{path}, line {number}, is no entry of cosy-jax ({problem}): {_REMEDY}.")
             if line.endswith(b"\n"):
                 found = True
@@ -134,7 +134,7 @@ def _parsed(line: bytes) -> Any:
         return None
 
 
-def _problem(entry: dict[str, Any]) -> str:
+def entry_problem(entry: dict[str, Any]) -> str:
     """What of it we would not have written; "" where we would."""
     error, key = entry.get("error"), entry.get("key")
     if not isinstance(key, str | None) or key is None and error is None or key and UNWRITABLE.search(key):

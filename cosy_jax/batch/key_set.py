@@ -13,6 +13,9 @@ class KeySet:
         """False where the key was there before."""
         return self._database.execute("INSERT OR IGNORE INTO keys VALUES (?)", key)[0] == 1
 
+    def __contains__(self, key: str) -> bool:
+        return bool(self._database.execute("SELECT 1 FROM keys WHERE key = ?", key)[1])
+
     def close(self) -> None:
         """Frees the disk."""
         self._database.close()

@@ -1,9 +1,8 @@
 """What earlier runs have spoken, and whether a line is among it."""
 
-import os
+from collections.abc import Callable
 from dataclasses import astuple
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from cosy_jax.batch.database import TemporaryDatabase
@@ -69,15 +68,15 @@ class Ledger:
         self._database.execute(_WRITE, entry["wav"], entry["key"], run)
         self.latest_run = max(self.latest_run, run)
 
-    def standing(self, line: Line, folder: Path) -> Standing:
-        """Whether a line is spoken into the folder, from what it would be spoken from now."""
+    def standing(self, line: Line, is_there: Callable[[str], bool]) -> Standing:
+        """Whether a line is spoken, from what it would be spoken from now, into a `wav` that `is_there`."""
         found = self._database.execute(_FIND, line.key)[1]
         if not found:
             return Standing.NEW
         wav, written_last, *recorded = found[0]
         if wav != line.wav:
             return Standing.RENAMED
-        if written_last != line.key or not os.path.isfile(folder / wav):
+        if written_last != line.key or not is_there(wav):
             return Standing.GONE
         if recorded[0] is None or line.origin is None:
             return Standing.UNVERIFIED

@@ -82,6 +82,11 @@ def digest(*values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:_LENGTH]
 
 
+def content_digest(content: bytes) -> str:
+    """Of a file's content, as `file_digest`."""
+    return hashlib.sha256(content).hexdigest()[:_LENGTH]
+
+
 def file_digest(path: Path) -> str | None:
     """Of a file's content; None where it cannot be read, or is a pipe or a device."""
     try:

@@ -61,8 +61,10 @@ def run_batch(
     settings: Settings,
     stats: Stats,
     stop: threading.Event,
+    voices: VoiceCache | None = None,
 ) -> None:
-    """Speaks the lines and hands each to `deliver` when it is ready, all from one thread.
+    """Speaks the lines and hands each to `deliver` when it is ready, all from one thread; `voices` are kept for the
+    next run.
 
     Lines are taken as they are needed. Once `stop` is set none is begun any more, and those that have begun are
     delivered. What is a line's own fault is its outcome's error; everything else is raised here.
@@ -71,7 +73,7 @@ def run_batch(
     parts: Channel[Part] = Channel(settings.batching.rows, failed)
     decoded: Channel[DecodedPart | FailedPart] = Channel(settings.batching.rows, failed)
     ready: Channel[Finished] = Channel(settings.flow_rows, failed)
-    cache = VoiceCache(synthesizer, stats)
+    cache = voices or VoiceCache(synthesizer)
     run_together(
         [
             lambda: prepare(lines, synthesizer, cache, parts, ready, stop, stats),

@@ -31,20 +31,20 @@ class _Unavailable:
 class VoiceCache:
     """The voices that were used last, by recording or name. One that cannot be had is remembered too."""
 
-    def __init__(self, synthesizer: Synthesizer, stats: Stats) -> None:
-        self._synthesizer, self._stats = synthesizer, stats
+    def __init__(self, synthesizer: Synthesizer) -> None:
+        self._synthesizer = synthesizer
         self._kept: OrderedDict[str | Path, Voice | _Unavailable] = OrderedDict()
 
-    def in_voice(self, request: Request) -> Request:
-        """The request in its voice, a recording's with the request's own transcript; CosyError where it cannot be
-        had."""
+    def in_voice(self, request: Request, stats: Stats) -> Request:
+        """The request in its voice, a recording's with the request's own transcript; `stats` counts whether it was
+        kept. CosyError where it cannot be had."""
         key = request.voice or request.recording
         assert isinstance(key, str | Path)
         if key in self._kept:
-            self._stats.prompt_hits += 1
+            stats.prompt_hits += 1
         else:
             self._kept[key] = self._load(request)
-            self._stats.prompts += 1
+            stats.prompts += 1
         self._kept.move_to_end(key)
         if len(self._kept) > _VOICES:
             self._kept.popitem(last=False)
@@ -76,7 +76,7 @@ def prepare(
         if stop.is_set():
             break
         start = time.perf_counter()
-        prepared = _prepared(line, synthesizer, voices)
+        prepared = _prepared(line, synthesizer, voices, stats)
         stats.busy[Stage.PROMPT] += time.perf_counter() - start
         if isinstance(prepared, Failed):
             ready.put(prepared)
@@ -87,10 +87,10 @@ def prepare(
     parts.close()
 
 
-def _prepared(line: Line, synthesizer: Synthesizer, voices: VoiceCache) -> list[Part] | Failed:
+def _prepared(line: Line, synthesizer: Synthesizer, voices: VoiceCache, stats: Stats) -> list[Part] | Failed:
     start = time.perf_counter()
     try:
-        request = voices.in_voice(line.request)
+        request = voices.in_voice(line.request, stats)
         contexts = synthesizer.contexts(request)
     except CosyError as error:
         return Failed(Outcome(line, error=str(error)))

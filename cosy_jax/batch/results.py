@@ -67,7 +67,7 @@ class Results:
     def standing(self, line: Line) -> Standing:
         """Whether a line was spoken before the folder was opened, by this shard or another, and is there as it would be
         spoken now."""
-        return self._ledger.standing(line, self.folder)
+        return self._ledger.standing(line, lambda wav: os.path.isfile(self.folder / wav))
 
     def deliver(self, outcome: Outcome, samples: np.ndarray | None, sample_rate: int) -> Outcome:
         """Writes the audio, float32 (S,), and the entry; gives the outcome back, with an error where that failed.

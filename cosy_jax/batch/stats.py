@@ -2,13 +2,14 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from cosy_jax.synthesis.stage import Stage
 
 STAGES = (Stage.PROMPT, Stage.LANGUAGE_MODEL, Stage.FLOW, Stage.VOCODER, Stage.WRITE)
 
 _LONGEST_TIMELINE = 2000
+_OWN = ("started", "again", "busy", "_blocks")  # fields that are no plain sums
 
 
 @dataclass
@@ -60,6 +61,13 @@ class Stats:
     def timeline(self) -> list[tuple[float, float]]:
         """At most 2000 pairs: seconds since the start, and the utilisation around then."""
         return [(seconds, _share(useful, computed)) for seconds, computed, useful in self._blocks]
+
+    def add(self, other: "Stats") -> None:
+        """Counts what another run has counted too; its start and its timeline are its own."""
+        for name in (each.name for each in fields(self) if each.name not in _OWN):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.again += other.again
+        self.busy = {stage: seconds + other.busy[stage] for stage, seconds in self.busy.items()}
 
     def add_block(self, computed: int, useful: int) -> None:
         """Counts the slot steps of a block of the language model's loop that has just ended."""

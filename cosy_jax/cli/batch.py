@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cosy_jax.cli.batch_ray import add_ray_options, check_ray_options, speak_on_ray
 from cosy_jax.cli.batch_report import print_failures, print_summary, watch
 from cosy_jax.cli.common import (
     add_command,
@@ -75,6 +76,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--plot", metavar="PNG", help="also draw lengths, utilisation and busy times (matplotlib)")
     add_runtime_options(parser)
+    add_ray_options(parser)
 
 
 def add_size_options(parser: argparse.ArgumentParser) -> None:
@@ -92,6 +94,10 @@ def _add_plain_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_ray_options(args)
+    if args.ray is not None:
+        check_sizes(args)
+        return speak_on_ray(args, _plain_fields(args))
     start_jax(args)
     _check_options(args)
     from cosy_jax.batch.spool import readable_again

@@ -13,10 +13,10 @@ from cosy_jax.synthesis.request import Request
 def test_a_recording_that_cannot_be_read_is_one_lines_error(synthesizer, tmp_path, name):
     request = Request("Hi.", recording=tmp_path / name, transcript="Words.")
     assert Origins(synthesizer).of(request).voice
-    cache = VoiceCache(synthesizer, Stats())
+    cache = VoiceCache(synthesizer)
     for _ in range(2):
         with pytest.raises(CosyError, match="n.wav|absent.wav"):
-            cache.in_voice(request)
+            cache.in_voice(request, Stats())
 
 
 def test_a_voice_is_told_by_its_content(synthesizer, tmp_path):

@@ -1,0 +1,122 @@
+"""How a manifest's speed grows with nodes, and what Ray costs.
+
+    python -m benchmarks.cluster --weights weights/tiny [--lines 400] [--block-lines 20] [--json FILE]
+
+speaks the same lines by `cosy-jax batch` on one core, on a Ray cluster of one node with one core, and on one of two
+such nodes. A node is pinned to its core, head and driver to those of all nodes. Seconds a line are the difference of a
+run of all lines and one of a few, so that starting, loading and tracing cancel out; the first run compiles.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.machine import describe_machine
+from benchmarks.table import Figure, add_json_option, print_figures, write_figures
+
+RECORDING = Path(__file__).parents[1] / "tests" / "data" / "prompt_0.flac"
+TEXTS = ("Good morning.", "How are you?", "One, two, three.", "Thank you.", "See you soon.")
+SEEDS = 4
+_SECONDS = re.compile(r"audio +[\d.]+ s in ([\d.]+) s")
+
+
+@contextmanager
+def cluster(nodes: int) -> Iterator[str]:
+    """The address of so many nodes with one core each on this machine, behind a head without any."""
+    from ray.cluster_utils import Cluster
+
+    os.environ |= {"RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    with pinned(range(nodes)):
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        try:
+            for core in range(nodes):
+                with pinned([core]):
+                    made.add_node(num_cpus=1)
+            yield made.address
+        finally:
+            made.shutdown()
+
+
+@contextmanager
+def pinned(cores: Iterable[int]) -> Iterator[None]:
+    """Inside the block, this thread and the processes that it starts have these cores of the machine's."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(before)[core] for core in cores})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def speak(manifest: Path, weights: str, *options: str) -> float:
+    """Seconds that the lines took."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "cosy_jax", "batch", str(manifest), "--weights", weights, "--out", out]
+        done = subprocess.run([*command, *options], env=os.environ | {"NPROC": "1"}, capture_output=True, text=True)
+    found = _SECONDS.search(done.stdout)
+    if done.returncode or not found:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+    return float(found[1])
+
+
+def write_manifest(path: Path, lines: int) -> Path:
+    """Texts of several lengths, over and over."""
+    given = {"prompt_wav": str(RECORDING), "prompt_text": "This is what the recording says."}
+    path.write_text(
+        "\n".join(
+            json.dumps({"key": f"k{n:06d}", "text": TEXTS[n % len(TEXTS)], "seed": n % SEEDS} | given)
+            for n in range(lines)
+        )
+    )
+    return path
+
+
+def measure(weights: str, lines: int, block_lines: int, few: int) -> list[Figure]:
+    """The three sides, each behind a run of `few` lines, and then all of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        warm = write_manifest(Path(folder) / "warm.jsonl", len(TEXTS) * SEEDS)
+        some, all_of_them = (write_manifest(Path(folder) / f"{count}.jsonl", count) for count in (few, lines))
+        speak(warm, weights)
+        with pinned([0]):
+            sides = {"plain": _seconds_a_line(some, all_of_them, lines - few, weights)}
+        for nodes in (1, 2):
+            with cluster(nodes) as address:
+                options = ("--ray", address, "--worker-cpus", "1", "--block-lines", str(block_lines))
+                sides[f"Ray, nodes: {nodes}"] = _seconds_a_line(some, all_of_them, lines - few, weights, *options)
+    figures = [Figure(f"{name}, lines a second", 1 / seconds, "lines/s") for name, seconds in sides.items()]
+    plain, one, two = sides.values()
+    return [
+        *figures,
+        Figure("overhead of Ray", 100 * (one / plain - 1), "%"),
+        Figure("two nodes / one", one / two, "x"),
+    ]
+
+
+def _seconds_a_line(some: Path, all_of_them: Path, difference: int, weights: str, *options: str) -> float:
+    """From the difference of two runs."""
+    return (speak(all_of_them, weights, *options) - speak(some, weights, *options)) / difference
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--lines", type=int, default=400)
+    parser.add_argument("--few", type=int, default=40, help="lines of the run that is taken off")
+    parser.add_argument("--block-lines", type=int, default=20)
+    add_json_option(parser)
+    args = parser.parse_args()
+    print(describe_machine())
+    figures = measure(args.weights, args.lines, args.block_lines, args.few)
+    print_figures(figures)
+    write_figures(args.json, figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The counts of all workers as one."""
+
+import threading
+from collections.abc import Mapping
+
+from cosy_jax.batch.entries import Outcome
+from cosy_jax.batch.stats import Stats
+from cosy_jax.cluster.job import Report
+from cosy_jax.nn.compile_log import CompileCount
+
+_SHOWN_FAILURES = 10
+
+
+class Tally:
+    """Adds what workers count to what was `planned`, the lines that no worker is given; for any number of threads."""
+
+    def __init__(self, planned: Stats) -> None:
+        self.shown = Stats()  # all of it
+        self.compiled = CompileCount()
+        self.failures: list[Outcome] = []
+        self._planned, self._done = planned, Stats()
+        self._blocks: set[int] = set()
+        self._lock = threading.Lock()
+
+    def finish(self, block: int, report: Report) -> None:
+        """Counts a block for good."""
+        with self._lock:
+            self._blocks.add(block)
+            self._done.add(report.stats)
+            programs, cached, seconds = report.compiled
+            self.compiled.programs += programs
+            self.compiled.cached += cached
+            self.compiled.seconds += seconds
+            self.failures += report.failures[: _SHOWN_FAILURES - len(self.failures)]
+        self.show({})
+
+    def show(self, flying: Mapping[int, Stats]) -> None:
+        """Brings `shown` up to date, with the blocks that are being spoken."""
+        with self._lock:
+            total = Stats(self.shown.started)
+            total.add(self._planned)
+            total.add(self._done)
+            for block, stats in flying.items():
+                if block not in self._blocks:
+                    total.add(stats)
+            vars(self.shown).update(vars(total))
