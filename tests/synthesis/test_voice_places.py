@@ -44,7 +44,7 @@ def test_an_unknown_name_is_told_all_there_are(weights, own):
 
 def test_without_a_home_there_are_still_the_weights_own(weights, monkeypatch):
     monkeypatch.delenv("COSY_JAX_VOICES", raising=False)
-    monkeypatch.setattr("cosy_jax.synthesis.voices.home", lambda: None)
+    monkeypatch.setattr("cosy_jax.files.home", lambda: None)
     assert voice_places(None, weights) == (weights_voices(weights),)
     for without in (TINY, None):
         with pytest.raises(CosyError, match="Nobody knows your home folder"):

@@ -35,6 +35,7 @@ def test_the_loss_is_that_over_all_logits(synthesizer, rows):
     assert int(found.sums["accuracy"]) == wanted[2]
 
 
+@pytest.mark.slow
 def test_so_is_its_gradient(synthesizer, rows):
     params, config = synthesizer.params("llm"), synthesizer.config.llm
     wanted = jax.jit(jax.grad(lambda params: plain_loss(params, rows, config)[0]))(params)
