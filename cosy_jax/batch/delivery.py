@@ -7,14 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
-from cosy_jax.batch.entries import Outcome
+from cosy_jax.batch.entries import SHOWN_FAILURES, Outcome
 from cosy_jax.batch.ledger import Standing
 from cosy_jax.batch.manifest import BadLine, Line
 from cosy_jax.batch.messages import Failed, Finished, Spoken
 from cosy_jax.batch.origin import Origins
 from cosy_jax.batch.stats import Stats
-
-_SHOWN_FAILURES = 10
 
 
 def with_origins(lines: Iterable[Line | BadLine], origins: Origins) -> Iterator[Line | BadLine]:
@@ -83,5 +81,5 @@ class Delivery:
                 stats.tokens += written.tokens
                 return
             stats.failed += 1
-            if len(self.failures) < _SHOWN_FAILURES:
+            if len(self.failures) < SHOWN_FAILURES:
                 self.failures.append(written)

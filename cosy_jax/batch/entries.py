@@ -22,6 +22,7 @@ from cosy_jax.batch.origin import Origin
 from cosy_jax.errors import CosyError
 from cosy_jax.text.escape import escaped
 
+SHOWN_FAILURES = 10  # of a run, once it has ended; the results have all of them
 _LONGEST = 2**23  # bytes of an entry: a line of a manifest takes at most an eighth, and escapes six times its bytes
 _MOST = 10**9  # of whatever is counted
 _START, _KEY, _BEHIND_KEY = b'{"key": ', re.compile(rb'"(?:[^"\\]++|\\.)*+"|null'), b', "line": '

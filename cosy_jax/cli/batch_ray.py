@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from cosy_jax.cluster.tally import Tally
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
-_SHOWN_FAILURES = 10
 _ONE_MACHINE: dict[str, Any] = {
     "workers": None,
     "worker_cpus": None,
@@ -105,6 +104,7 @@ def _speak(
     args: argparse.Namespace, synthesizer: "Synthesizer", storage: "Storage", plain: dict[str, Any] | None
 ) -> int:
     from cosy_jax.batch.delivery import Delivery, with_origins
+    from cosy_jax.batch.entries import SHOWN_FAILURES
     from cosy_jax.batch.manifest import Reading, count_lines, read_manifest
     from cosy_jax.batch.origin import Origins
     from cosy_jax.batch.stats import Stats
@@ -121,7 +121,7 @@ def _speak(
         job, stop = _job(args, synthesizer, storage, record.run), Stop()
         tally = _run(job, workers, blocks, planned, total, stop)
     print_summary(tally.shown, tally.compiled)
-    print_failures([*delivery.failures, *tally.failures][:_SHOWN_FAILURES], tally.shown.failed, 0)
+    print_failures([*delivery.failures, *tally.failures][:SHOWN_FAILURES], tally.shown.failed, 0)
     if stop.is_set():
         return stop.status
     return 1 if tally.shown.failed else 0

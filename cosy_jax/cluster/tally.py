@@ -3,12 +3,10 @@
 import threading
 from collections.abc import Mapping
 
-from cosy_jax.batch.entries import Outcome
+from cosy_jax.batch.entries import SHOWN_FAILURES, Outcome
 from cosy_jax.batch.stats import Stats
 from cosy_jax.cluster.job import Report
 from cosy_jax.nn.compile_log import CompileCount
-
-_SHOWN_FAILURES = 10
 
 
 class Tally:
@@ -31,7 +29,7 @@ class Tally:
             self.compiled.programs += programs
             self.compiled.cached += cached
             self.compiled.seconds += seconds
-            self.failures += report.failures[: _SHOWN_FAILURES - len(self.failures)]
+            self.failures += report.failures[: SHOWN_FAILURES - len(self.failures)]
         self.show({})
 
     def show(self, flying: Mapping[int, Stats]) -> None:

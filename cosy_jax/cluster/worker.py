@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cosy_jax.audio.write import audio_bytes
-from cosy_jax.batch.entries import Outcome, failed_entry, spoken_entry
+from cosy_jax.batch.entries import SHOWN_FAILURES, Outcome, failed_entry, spoken_entry
 from cosy_jax.batch.manifest import Line
 from cosy_jax.batch.messages import Finished, Spoken
 from cosy_jax.batch.origin import content_digest
@@ -25,7 +25,6 @@ from cosy_jax.nn.precision import get_precision
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
 _TELL_SECONDS = 5.0  # at ten thousand workers two thousand messages a second, about what one process can take
-_SHOWN_FAILURES = 10
 
 
 class Watch(Protocol):
@@ -131,7 +130,7 @@ class _Written:
         if error:
             self.failed += 1
             self._entries.append(failed_entry(line, error))
-            if len(self.failures) < _SHOWN_FAILURES:
+            if len(self.failures) < SHOWN_FAILURES:
                 self.failures.append(Outcome(line, error=error))
             return
         self.audio_seconds += outcome.seconds
