@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import pytest
 
 from cosy_jax.config import LLMConfig, SamplingConfig
 from cosy_jax.errors import CosyError
-from cosy_jax.llm.bistream import BistreamContext, after_turn, begin, bistream_blocks, bistream_tokens, next_turn, take
+from cosy_jax.llm.bistream import BistreamContext, bistream_blocks, bistream_tokens
 from cosy_jax.llm.decode import append
 from cosy_jax.llm.policy import DecodePolicy
 from cosy_jax.llm.qwen2 import init_cache
@@ -23,7 +23,6 @@ from cosy_jax.nn import buckets
 from cosy_jax.nn.compile_log import count_compilations
 from cosy_jax.nn.precision import FLOAT32
 from cosy_jax.parity.checks.bistream import check_bistream
-from cosy_jax.train.llm.layout import training_row
 from tests.reference import REPOSITORY
 
 CONFIG = LLMConfig()
@@ -122,23 +121,6 @@ def test_row_without_prompt_speech_takes_turns(synthesizer):
         (True, speech_part(tokens[30:])),
     ]
     assert_drawn(synthesizer, parts)
-
-
-def test_the_host_lays_out_turns_as_they_are_learnt():
-    """Of any length, the prompt's too: the row that decoding appends is the row that training makes."""
-    config = replace(CONFIG, text_turn=3, speech_turn=4)
-    policy = DecodePolicy(config, Scripted())
-    ids = [56, 265, END, *TEXT]
-    layout = before = take(begin(prompt(ids, SPEECH[:6]), policy), [])
-    turns = (*speech_part(SPEECH[:4]), *text_part(ids[6:9]), *speech_part(SPEECH[4:6]))
-    assert layout.pending == ((config.sos_id, False), *text_part(ids[:6]), *turns)
-    assert layout.until_fill == 2
-    layout = after_turn(layout, [7, 8])
-    assert (turn := next_turn(layout)) is not None
-    assert turn.pending == tuple(text_part(ids[9:12])) and turn.until_fill == 4
-    learnt = training_row([56, 265, END], TEXT[:9], [*SPEECH[:6], 7, 8, 1, 2, 3, 4], config, turns=True)
-    decoded = [i for i, _ in (*before.pending, (7, False), (8, False), *turn.pending)]
-    assert learnt.ids.tolist()[: len(decoded)] == decoded
 
 
 @pytest.mark.slow
