@@ -1,8 +1,14 @@
 """Settings of every test run: the CPU unless another backend is asked for, and compiled programs kept on disk."""
 
 import os
+import signal
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # read when jax is imported
+
+# A shell ignores Ctrl-C for what it starts in the background, and all children would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
@@ -19,6 +25,19 @@ settings.load_profile("jit")
 
 
 TINY = REPOSITORY / "weights" / "tiny"
+
+
+# XLA maps a program's code into memory in several pieces, of which Linux allows a process 65,530: beyond, it crashes.
+_MAPS = Path("/proc/self/maps")
+_MANY = 20_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bounded_programs():
+    """Compiled programs are given up, behind a file of tests, where they have become too many."""
+    yield
+    if _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MANY:
+        jax.clear_caches()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
