@@ -22,8 +22,8 @@ _CHUNK = 64  # positions of every row whose logits are there at a time; the buck
 def target_log_probabilities(
     params: Any, rows: TrainingRow, config: LLMConfig, precision: Precision = FLOAT32, remat: bool = False
 ) -> tuple[jax.Array, jax.Array]:
-    """Of rows (B, T): the log-probability float32 (B, T) of each target, and whether no other id has a larger one, bool
-    (B, T). A row's targets come first, in their order; behind them stand zeros."""
+    """Of rows (B, T): the log-probability (B, T) of each target, in the type of sums, and whether no other id has a
+    larger one, bool (B, T). A row's targets come first, in their order; behind them stand zeros."""
     model = SpeechLM(config, precision, remat)
     count, size = rows.ids.shape
     hidden, _ = model.apply(
@@ -43,7 +43,7 @@ def target_log_probabilities(
         return probability, kept & (picked >= jnp.max(logits, axis=-1))
 
     def nothing(_: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return jnp.zeros(targets.shape, jnp.float32), jnp.zeros(targets.shape, bool)
+        return jnp.zeros(targets.shape, precision.accumulate), jnp.zeros(targets.shape, bool)
 
     def chunk(_: None, part: tuple[jax.Array, jax.Array]) -> tuple[None, tuple[jax.Array, jax.Array]]:
         return None, jax.lax.cond(jnp.any(part[1] != IGNORED), scored, nothing, *part)
