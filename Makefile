@@ -4,8 +4,7 @@ PYTHONS ?= python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-# The trained model, or where it is not there the random one.
-WEIGHTS ?= $(firstword $(wildcard weights/embedded weights/tiny))
+WEIGHTS ?= weights/embedded
 DEMO_TEXT ?= Good morning! I would like a cup of tea and two apples, please.
 DEMO_VOICES ?= slt rms
 DEMO_PROMPT_TEXT ?= This is what the recording says.
@@ -19,8 +18,7 @@ $(BIN)/cosy-jax synthesize --weights $(WEIGHTS) --text "$(DEMO_TEXT)" --voice $(
 
 endef
 
-# A model that brings voices speaks in two of them: sound, picture of waveform and mel, and word error rate. The model in
-# weights/tiny is random: it shows that every stage runs, not how good the voice is.
+# A model that brings voices speaks in two of them: sound, picture of waveform and mel, and word error rate.
 demo: $(INSTALLED)
 ifneq ($(wildcard $(WEIGHTS)/voices/*.safetensors),)
 	$(foreach voice,$(DEMO_VOICES),$(call SPEAK,$(voice)))

@@ -1,6 +1,6 @@
 """How a manifest's speed grows with nodes, and what Ray costs.
 
-    python -m benchmarks.cluster --weights weights/tiny [--lines 400] [--block-lines 20] [--json FILE]
+    python -m benchmarks.cluster --weights weights/embedded [--lines 400] [--block-lines 20] [--json FILE]
 
 speaks the same lines by `cosy-jax batch` on one core, on a Ray cluster of one node with one core, and on one of two
 such nodes. A node is pinned to its core, head and driver to those of all nodes. Seconds a line are the difference of a
@@ -21,7 +21,8 @@ from pathlib import Path
 from benchmarks.machine import describe_machine
 from benchmarks.table import Figure, add_json_option, print_figures, write_figures
 
-RECORDING = Path(__file__).parents[1] / "tests" / "data" / "prompt_0.flac"
+RECORDING = Path(__file__).parents[1] / "tests" / "data" / "slt.flac"
+TRANSCRIPT = "The student's mother measured a poor brown kettle for twelve pounds in the afternoon."
 TEXTS = ("Good morning.", "How are you?", "One, two, three.", "Thank you.", "See you soon.")
 SEEDS = 4
 _SECONDS = re.compile(r"audio +[\d.]+ s in ([\d.]+) s")
@@ -68,7 +69,7 @@ def speak(manifest: Path, weights: str, *options: str) -> float:
 
 def write_manifest(path: Path, lines: int) -> Path:
     """Texts of several lengths, over and over."""
-    given = {"prompt_wav": str(RECORDING), "prompt_text": "This is what the recording says."}
+    given = {"prompt_wav": str(RECORDING), "prompt_text": TRANSCRIPT}
     path.write_text(
         "\n".join(
             json.dumps({"key": f"k{n:06d}", "text": TEXTS[n % len(TEXTS)], "seed": n % SEEDS} | given)

@@ -1,6 +1,6 @@
 """What the precision of F0 and of the phase sum costs, against a run in float64.
 
-    python -m benchmarks.f0_precision --weights weights/tiny --dump tests/data/dumps/hift_offline.safetensors
+    python -m benchmarks.f0_precision --weights tests/data/tiny --dump tests/data/dumps/hift_offline.safetensors
 
 Prints, for each way to take F0 and phase, the largest error of F0 (Hz) and the SNR of the source's sines (dB), for
 the recorded mel and for the same mel repeated to a minute.

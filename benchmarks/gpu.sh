@@ -5,7 +5,7 @@
 #   [REFERENCE=CosyVoice [MATCHA=Matcha-TTS] [REFERENCE_PYTHON=python]] bash benchmarks/gpu.sh
 #
 # Under ten minutes on a data centre GPU, which the training, of the released sizes, was not yet part of. A CPU does it
-# with the small model: WEIGHTS=weights/tiny RUNS=1 TRAINING_ROWS=1. A step that fails says so and costs its own figures
+# with the small model: WEIGHTS=weights/embedded RUNS=1 TRAINING_ROWS=1. A step that fails says so and costs its own figures
 # only; OUT keeps each step's figures and output.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
 """The server under load: many clients at once, some of which leave and some of which send nonsense.
 
-    python -m benchmarks.load --weights weights/tiny [--clients 200] [--requests 2000] [--minutes 0] [--json FILE]
+    python -m benchmarks.load --weights weights/embedded [--clients 200] [--requests 2000] [--minutes 0] [--json FILE]
 
 Starts `cosy-jax serve` on a port of its own. A tenth of the requests leave after their first bytes, a tenth are
 malformed; every other answer is compared with the same request asked alone before. With `--minutes` it goes on for so
@@ -31,7 +31,8 @@ from benchmarks.table import Figure, add_json_option, print_figures, write_figur
 
 TEXTS = ("Good morning.", "How are you?", "One, two, three.", "Thank you.", "See you soon.")
 SEEDS = 4
-RECORDING = Path(__file__).parents[1] / "tests" / "data" / "prompt_0.flac"
+RECORDING = Path(__file__).parents[1] / "tests" / "data" / "slt.flac"
+TRANSCRIPT = "The student's mother measured a poor brown kettle for twelve pounds in the afternoon."
 CLOSE = 8  # of 32768: what rounding beside other streams makes of a vocoder of random weights
 TIMEOUT = 600.0
 SETTLING = 30  # seconds
@@ -91,7 +92,7 @@ def save_voice(address: str) -> None:
     answer = httpx2.post(
         f"{address}/v1/audio/voices",
         files={"audio_sample": ("p.flac", RECORDING.read_bytes())},
-        data={"name": "anna", "ref_text": "This is what the recording says."},
+        data={"name": "anna", "ref_text": TRANSCRIPT},
         timeout=TIMEOUT,
     )
     answer.raise_for_status()

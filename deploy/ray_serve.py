@@ -1,7 +1,7 @@
 """The server of `cosy-jax serve` in several replicas on a Ray cluster.
 
     pip install 'cosy_jax[ray,serve]'
-    python deploy/ray_serve.py --weights weights/tiny --voices voices --replicas 1 4 [--gpus 1]
+    python deploy/ray_serve.py --weights weights/embedded --voices voices --replicas 1 4 [--gpus 1]
 
 Replicas are added while requests wait and given back when it is quiet. A connection stays with one replica, so also a
 WebSocket with all that it says; what outlives it, the saved voices, is in the folder `--voices`, which all nodes share.

@@ -24,7 +24,7 @@ settings.register_profile("jit", deadline=None)  # the first example compiles
 settings.load_profile("jit")
 
 
-TINY = REPOSITORY / "weights" / "tiny"
+TINY = REPOSITORY / "tests" / "data" / "tiny"
 
 
 # XLA maps a program's code into memory in several pieces, of which Linux allows a process 65,530: beyond, it crashes.
@@ -52,5 +52,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def synthesizer() -> Synthesizer:
-    """The embedded model."""
+    """The tiny model."""
     return Synthesizer(TINY, llm="base")

@@ -14,7 +14,7 @@ from tests.conftest import TINY
 
 
 def made_up(transcript: str = "What is said.", encoders: str = "") -> Voice:
-    """A voice in the embedded model's sizes, made with its encoders where no others are named."""
+    """A voice in the tiny model's sizes, made with its encoders where no others are named."""
     random = np.random.default_rng(len(transcript))
     prompt = Prompt(
         np.arange(25, dtype=np.int32),
@@ -25,7 +25,7 @@ def made_up(transcript: str = "What is said.", encoders: str = "") -> Voice:
 
 
 def bringing(folder: Path, **voices: Voice) -> Path:
-    """A copy of the embedded model that brings these voices."""
+    """A copy of the tiny model that brings these voices."""
     shutil.copytree(TINY, folder)
     for name, voice in voices.items():
         save_voice(weights_voices(folder), name, voice, load_config(folder))

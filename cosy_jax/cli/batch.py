@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 SOME_FAILED = 1
 _MOST_ROWS = 4096  # at a time: beyond that no machine gains, and the memory is gone
 
-_EXAMPLE = """cosy-jax batch tests/data/manifest.jsonl --weights weights/tiny --out speech
+_EXAMPLE = """cosy-jax batch tests/data/manifest.jsonl --weights weights/embedded --out speech
 
 a line of the manifest:
   {"key": "a1", "text": "Good morning.", "prompt_wav": "voice.wav", "prompt_text": "What is said in voice.wav."}
@@ -44,7 +44,7 @@ or, with "voice": "anna" in place of prompt_wav and prompt_text, in a saved voic
 instruct), instruct, seed, speed, and wav, the file in the output folder (default: KEY.wav).
 
 plain text, one text a line, goes into a .txt; the keys are the lines' numbers, 000001 for the first:
-  cosy-jax batch lines.txt --voice anna --weights weights/tiny --out speech
+  cosy-jax batch lines.txt --voice anna --weights weights/embedded --out speech
 
 speech/results.jsonl tells what became of each line. Started again, the command goes on where it was stopped or killed,
 and tries again what failed; what has changed since or is gone is spoken again.

@@ -19,7 +19,7 @@ from cosy_jax.cli.weights import add_weights_option
 if TYPE_CHECKING:
     from cosy_jax.synthesis.speech import OnPart, OnStage, Speech
 
-_EXAMPLE = "cosy-jax convert-voice --weights weights/tiny --source speech.wav --prompt-wav voice.wav --out new.wav"
+_EXAMPLE = "cosy-jax convert-voice --weights weights/embedded --source speech.wav --prompt-wav voice.wav --out new.wav"
 
 
 def add_parser(commands: Any) -> None:

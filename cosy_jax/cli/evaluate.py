@@ -38,7 +38,7 @@ MISSED = 1
 _SPEECH = "speech"  # the folder in --out
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus")
 
-_EXAMPLE = """cosy-jax evaluate --set tests/data/manifest.jsonl --weights weights/tiny --out judged
+_EXAMPLE = """cosy-jax evaluate --set tests/data/manifest.jsonl --weights weights/embedded --out judged
   cosy-jax evaluate --set seedtts_testset/en/meta.lst --weights weights/cosyvoice3 --out judged \\
       --recogniser faster-whisper:models/large-v3 --dnsmos sig_bak_ovr.onnx
   cosy-jax evaluate --set set.jsonl --judge-only recordings --out teacher --max-wer 0.4

@@ -15,7 +15,7 @@ from cosy_jax.hub.names import RELEASES, list_downloaded
 
 
 def add_parser(commands: Any) -> None:
-    parser = add_command(commands, "info", "tell what a folder of weights holds", "cosy-jax info weights/tiny", run)
+    parser = add_command(commands, "info", "tell what a folder of weights holds", "cosy-jax info weights/embedded", run)
     parser.add_argument(
         "folder",
         metavar="DIR",

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 STANDARD_OUTPUT = "-"
 
-_EXAMPLE = """cosy-jax synthesize --weights weights/tiny --text "Good morning." \\
+_EXAMPLE = """cosy-jax synthesize --weights weights/embedded --text "Good morning." \\
       --prompt-wav voice.wav --prompt-text "What is said in voice.wav." --out morning.wav
-  cosy-jax synthesize --weights weights/tiny --text "Good morning." --voice anna --instruct "Whisper." --out w.wav
-  cosy-jax synthesize --weights weights/tiny --text-file chapter.txt --voice anna --out chapter.mp3
-  cosy-jax synthesize --weights weights/tiny --interactive --voice anna"""
+  cosy-jax synthesize --weights weights/embedded --text "Good morning." --voice anna --instruct "Whisper." --out w.wav
+  cosy-jax synthesize --weights weights/embedded --text-file chapter.txt --voice anna --out chapter.mp3
+  cosy-jax synthesize --weights weights/embedded --interactive --voice anna"""
 
 
 def add_parser(commands: Any) -> None:

@@ -25,7 +25,7 @@ from cosy_jax.errors import CosyError
 if TYPE_CHECKING:
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
-_EXAMPLE = """cosy-jax tokens --weights weights/tiny --text "Good morning." \\
+_EXAMPLE = """cosy-jax tokens --weights weights/embedded --text "Good morning." \\
       --prompt-wav voice.wav --prompt-text "What is said in voice.wav."
   cosy-jax tokens --weights weights/cosyvoice3 --dumps dumps | diff - dumps/tokens.txt
 

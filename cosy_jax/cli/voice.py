@@ -27,7 +27,7 @@ _EXAMPLES = """  cosy-jax voice add anna --prompt-wav anna.wav --prompt-text "Wh
   cosy-jax voice list --weights weights/cosyvoice3
   cosy-jax synthesize --voice anna --text "Good morning." --out morning.wav
   cosy-jax voice remove anna"""
-_ADD = """cosy-jax voice add anna --weights weights/tiny --prompt-wav anna.wav --prompt-text "What Anna says." """
+_ADD = """cosy-jax voice add anna --weights weights/embedded --prompt-wav anna.wav --prompt-text "What Anna says." """
 
 
 def add_parser(commands: Any) -> None:

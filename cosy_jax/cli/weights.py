@@ -11,7 +11,7 @@ from cosy_jax.files import home
 from cosy_jax.hub.names import RELEASES, find_downloaded
 
 _VARIABLE = "COSY_JAX_WEIGHTS"
-_EMBEDDED = Path(__file__).resolve().parents[2] / "weights" / "tiny"  # of a checkout; absent where it is installed
+_EMBEDDED = Path(__file__).resolve().parents[2] / "weights" / "embedded"  # of a checkout; absent where it is installed
 
 
 def add_weights_option(parser: argparse.ArgumentParser, purpose: str = "") -> None:
@@ -63,7 +63,7 @@ def _at_hand() -> tuple[str | None, str]:
     if (path := _configuration()) and (named := _configured(path)):
         return named, f" ({path})"
     if (_EMBEDDED / "config.json").is_file():
-        return str(_EMBEDDED), ", the embedded model, which is random and speaks noise"
+        return str(_EMBEDDED), ", the embedded model, which is small and speaks English"
     return None, ""
 
 

@@ -2,7 +2,7 @@
 
     python -m recipes.embedded_voice.take --stage speech_tokenizer --weights FOLDER --out OUT
 
-`trained/` has a file for each stage whose training is done; what is not there is trained.
+`weights/embedded` has a file for each stage whose training is done; what is not there is trained.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from cosy_jax.checkpoint.reader import load_config
 from cosy_jax.train.export import export_model
 
-TRAINED = Path(__file__).parent / "trained"
+TRAINED = Path(__file__).resolve().parents[2] / "weights" / "embedded"
 
 
 def take(stage: str, weights: Path, out: Path) -> None:

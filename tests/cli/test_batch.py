@@ -1,4 +1,4 @@
-"""`cosy-jax batch` from end to end on the embedded model."""
+"""`cosy-jax batch` from end to end on the tiny model."""
 
 import json
 import os

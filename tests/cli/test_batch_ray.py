@@ -41,7 +41,7 @@ def test_one_machine_has_no_workers(capsys, tmp_path, options):
 CODE = """
 import sys
 from cosy_jax.cli import main
-main(["batch", "tests/data/manifest.jsonl", "--weights", "weights/tiny", "--out", sys.argv[1], "--slots", "0"])
+main(["batch", "tests/data/manifest.jsonl", "--weights", "tests/data/tiny", "--out", sys.argv[1], "--slots", "0"])
 import cosy_jax.batch.pipeline, cosy_jax.cli.command_line
 print(sorted({name.partition(".")[0] for name in sys.modules} & {"ray", "pyarrow", "fsspec", "pandas"}))
 """

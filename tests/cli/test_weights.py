@@ -9,7 +9,7 @@ from cosy_jax.cli import main, weights
 from cosy_jax.cli.weights import find_weights
 from cosy_jax.errors import CosyError
 from tests.cli.test_synthesize import arguments
-from tests.conftest import TINY
+from tests.reference import REPOSITORY
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +30,8 @@ def test_given_weights_are_taken_without_a_word(monkeypatch, capsys):
 
 
 def test_each_source_comes_before_the_next_and_is_named(configuration, monkeypatch, capsys):
-    assert Path(find_weights(None)) == TINY
-    assert "the embedded model, which is random and speaks noise" in capsys.readouterr().err
+    assert Path(find_weights(None)) == REPOSITORY / "weights" / "embedded"
+    assert "the embedded model, which is small and speaks English" in capsys.readouterr().err
     configuration.write_text('weights = "/configured"')
     assert find_weights(None) == "/configured"
     assert capsys.readouterr().err == f"weights: /configured ({configuration})\n"
@@ -88,7 +88,7 @@ def test_every_command_looks_there(command, tmp_path, monkeypatch, capsys):
         "tokens": ["--text", "Good morning.", "--prompt-wav", "a.wav", "--prompt-text", "Some words."],
         "parity": ["--dumps", str(tmp_path)],
     }[command]
-    monkeypatch.chdir(TINY.parent.parent)
+    monkeypatch.chdir(REPOSITORY)
     assert main([*command.split(), *words, "--compile-cache", "off"]) == 2
     told = capsys.readouterr().err
     assert f"weights: {tmp_path}/absent (COSY_JAX_WEIGHTS)" in told and "is not a converted model" in told

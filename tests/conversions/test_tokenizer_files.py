@@ -12,12 +12,12 @@ from tests.conftest import TINY
 from tests.conversions.hostile import refuse
 from tests.conversions.release import TOKENIZER_SIZE, write_release
 
-ROWS = 960  # of the embedded model, whose tokenizer has 959 ids
+ROWS = 960  # of the tiny model, whose tokenizer has 959 ids
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A copy of the embedded model's tokenizer, which has merges."""
+    """A copy of the tiny model's tokenizer, which has merges."""
     return shutil.copytree(TINY / "tokenizer", tmp_path / "tokenizer")
 
 

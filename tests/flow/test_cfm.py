@@ -1,4 +1,4 @@
-"""The flow on the embedded model, and its time grid."""
+"""The flow on the tiny model, and its time grid."""
 
 import jax
 import jax.numpy as jnp

@@ -26,7 +26,7 @@ from cosy_jax.parity.checks.bistream import check_bistream
 from tests.reference import REPOSITORY
 
 CONFIG = LLMConfig()
-END = 681  # <|endofprompt|> of the embedded model
+END = 681  # <|endofprompt|> of the tiny model
 TRANSCRIPT = [56, 265, END, 308, 645, 655, 628]
 TEXT = [357, 338, 502, 350, 553, 344, 468, 344, 263, 578, 576, 552]
 SPEECH = np.arange(100, 118)

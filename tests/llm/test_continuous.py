@@ -1,4 +1,4 @@
-"""Continuous batching on the embedded model."""
+"""Continuous batching on the tiny model."""
 
 import jax
 import numpy as np

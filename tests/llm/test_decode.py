@@ -1,4 +1,4 @@
-"""The decode loop on the embedded model."""
+"""The decode loop on the tiny model."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Requests in one set of rows are what each is alone, on the embedded model."""
+"""Requests in one set of rows are what each is alone, on the tiny model."""
 
 import itertools
 

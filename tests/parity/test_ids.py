@@ -37,7 +37,7 @@ def differences(recorded, tmp_path):
 
 
 def swapped_head(a, b):
-    """The embedded model, which gives id `b` the score of `a` and the other way round."""
+    """The tiny model, which gives id `b` the score of `a` and the other way round."""
     broken = Synthesizer(TINY, llm="base")
     head = broken.params("llm")["speech_head"]
     head["kernel"] = head["kernel"].at[np.asarray([a, b])].set(head["kernel"][np.asarray([b, a])])

@@ -26,7 +26,7 @@ PROMPT = Prompt(
     RANDOM.normal(-4, 2, (24, 80)).astype(np.float32),
     RANDOM.standard_normal(192).astype(np.float32),
 )
-END = 681  # <|endofprompt|> of the embedded model
+END = 681  # <|endofprompt|> of the tiny model
 
 
 def splits(items):

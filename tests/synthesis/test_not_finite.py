@@ -36,7 +36,7 @@ def loud(voice):
 
 @pytest.fixture
 def broken():
-    """The embedded model, a vocoder's kernel of which has lost its numbers."""
+    """The tiny model, a vocoder's kernel of which has lost its numbers."""
     model = Synthesizer(TINY, llm="base")
     kernel = model.params("vocoder")["conv_post"]["kernel"]
     model.params("vocoder")["conv_post"]["kernel"] = kernel.at[0, 0, 0].set(jnp.nan)

@@ -1,4 +1,4 @@
-"""Speaking whole and in a stream, on the embedded model."""
+"""Speaking whole and in a stream, on the tiny model."""
 
 import itertools
 

@@ -13,7 +13,7 @@ from tests.reference import REPOSITORY
 
 DUMP = REPOSITORY / "tests" / "data" / "dumps" / "text_frontend.json"
 RECORDED = json.loads(DUMP.read_text(encoding="utf-8"))["cases"]
-TOKENIZER = TextTokenizer.load(REPOSITORY / "weights" / "tiny" / "tokenizer")
+TOKENIZER = TextTokenizer.load(REPOSITORY / "tests" / "data" / "tiny" / "tokenizer")
 
 languages = st.sampled_from(["zh", "en", "other"])
 marks = st.sampled_from(

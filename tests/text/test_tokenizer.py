@@ -12,7 +12,7 @@ from cosy_jax.text.special_tokens import EXTRA_TOKENS
 from cosy_jax.text.tokenizer import TextTokenizer
 from tests.reference import REPOSITORY, reference_dir, requires_reference
 
-DATA = REPOSITORY / "weights" / "tiny" / "tokenizer"
+DATA = REPOSITORY / "tests" / "data" / "tiny" / "tokenizer"
 DUMP = REPOSITORY / "tests" / "data" / "dumps" / "tokenizer.json"
 RECORDED = json.loads(DUMP.read_text(encoding="utf-8"))  # from the reference's tokenizer class
 TOKENIZER = TextTokenizer.load(DATA)

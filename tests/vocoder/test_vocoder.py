@@ -1,4 +1,4 @@
-"""Source and vocoder on the embedded model."""
+"""Source and vocoder on the tiny model."""
 
 import jax
 import jax.numpy as jnp
