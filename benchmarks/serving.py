@@ -1,8 +1,8 @@
 """Many streams at once: the engine, and the same requests one after the other, with the cached solver and with the
-exact one, which is what other servers compute.
+exact one, which is what other servers compute; or whole, by the engine and by the pipeline of the batch command.
 
     python -m benchmarks.serving --weights weights/random --dtype bfloat16 [--streams 1 4 16] [--voices saved|fresh]
-        [--arrivals burst|RATE] [--sides engine cached exact] [--rounds 2] [--json FILE]
+        [--arrivals burst|RATE] [--sides engine cached exact whole batch] [--rounds 2] [--json FILE]
 
 First audio is counted from when a request is made, one after the other from when its turn comes. A listener plays what
 has come: `waits over` is the share of streams whose listener waited longer than that in all, after the first piece.
@@ -24,12 +24,18 @@ from rich.progress import Progress
 from benchmarks.machine import describe_machine
 from benchmarks.options import add_cache_option, add_dtype_option
 from benchmarks.table import Figure, add_json_option, print_table, write_figures
+from cosy_jax.batch.manifest import Line
+from cosy_jax.batch.messages import Failed, Finished
+from cosy_jax.batch.pipeline import Settings, run_batch
+from cosy_jax.batch.stats import Stats
 from cosy_jax.engine.engine import Engine
 from cosy_jax.engine.limits import Limits
 from cosy_jax.nn.compile_cache import start_jax
 from cosy_jax.nn.precision import get_precision
 from cosy_jax.synthesis.request import Request, StreamOptions
 from cosy_jax.synthesis.synthesizer import Synthesizer
+from cosy_jax.synthesis.voice import Voice
+from cosy_jax.synthesis.voices import list_voices, weights_voices
 
 TEXTS = (
     "Good morning, and thank you for calling.",
@@ -45,6 +51,7 @@ WAITS = (0.05, 0.1, 0.2)  # seconds
 RECORDING_SECONDS = 5
 VOICES = 4
 SOLVERS = ("cached", "exact")
+OFFLINE = ("whole", "batch")
 
 
 @dataclass(frozen=True)
@@ -89,8 +96,9 @@ def make_requests(synthesizer: Synthesizer, count: int, saved: bool, seed: int) 
 
     said = "These are the words of a recording that lasts some seconds."
     if saved:
-        voices = [synthesizer.voice(recording(), said) for _ in range(VOICES)]
-        return [Request(TEXTS[i % len(TEXTS)], voice=voices[i % VOICES], seed=i) for i in range(count)]
+        brought = [info.name for info in list_voices((weights_voices(synthesizer.weights),))]
+        voices: list[str | Voice] = [*brought] or [synthesizer.voice(recording(), said) for _ in range(VOICES)]
+        return [Request(TEXTS[i % len(TEXTS)], voice=voices[i % len(voices)], seed=i) for i in range(count)]
     requests = (Request(TEXTS[i % len(TEXTS)], recording=recording(), transcript=said, seed=i) for i in range(count))
     return list(requests)
 
@@ -134,6 +142,28 @@ def one_by_one(synthesizer: Synthesizer, requests: Sequence[Request], solver: st
     return Run(heard, time.perf_counter() - begin)
 
 
+def whole(engine: Engine, requests: Sequence[Request], rate: int) -> Run:
+    """All requests at once, each as one piece."""
+    begin = time.perf_counter()
+    tickets = [engine.submit(request, whole=True) for request in requests]
+    heard = [listen([ticket.result()], begin, rate) for ticket in tickets]
+    return Run(heard, time.perf_counter() - begin)
+
+
+def batch(synthesizer: Synthesizer, requests: Sequence[Request]) -> Run:
+    """The same, by the pipeline of `cosy-jax batch`, whose voices have names. SystemExit where a line fails."""
+    begin, heard = time.perf_counter(), []
+
+    def deliver(finished: Finished) -> None:
+        if isinstance(finished, Failed):
+            raise SystemExit(f"A line failed: {finished.outcome.error}")
+        heard.append(listen([finished.audio], begin, synthesizer.config.sample_rate))
+
+    lines = (Line(n, f"{n}", request, f"{n}.wav") for n, request in enumerate(requests, 1))
+    run_batch(synthesizer, lines, deliver, Settings.default(), Stats(), threading.Event())
+    return Run(heard, time.perf_counter() - begin)
+
+
 def gaps(arrivals: str, seed: int) -> Iterator[float]:
     """Seconds before each request: none, or those of a Poisson process of so many a second."""
     random = np.random.default_rng(seed)
@@ -171,6 +201,10 @@ def take_turns(args: argparse.Namespace, synthesizer: Synthesizer, engine: Engin
         for name in args.sides:
             if name == "engine":
                 run = by_engine(engine, requests, gaps(args.arrivals, number), synthesizer.config.sample_rate)
+            elif name == "whole":
+                run = whole(engine, requests, synthesizer.config.sample_rate)
+            elif name == "batch":
+                run = batch(synthesizer, requests)
             else:
                 run = one_by_one(synthesizer, requests[: args.alone], name)
             if number:
@@ -205,7 +239,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--voices", choices=("saved", "fresh"), default="saved", help="(default: saved)")
     parser.add_argument("--arrivals", default="burst", help="'burst', or requests a second (default: burst)")
-    parser.add_argument("--sides", nargs="+", choices=("engine", *SOLVERS), default=["engine", *SOLVERS])
+    parser.add_argument("--sides", nargs="+", choices=("engine", *SOLVERS, *OFFLINE), default=["engine", *SOLVERS])
     parser.add_argument("--alone", type=int, default=8, help="requests one after the other at most (default: 8)")
     parser.add_argument("--rows", type=int, help="the engine's streams at a time (default: what suits the machine)")
     parser.add_argument("--rounds", type=int, default=2)
