@@ -62,7 +62,7 @@ def make_app(service: Service, warm: bool = True) -> ASGIApp:
 async def _warm(service: Service, compiles: bool) -> None:
     with suppress(CancelledError):  # closed meanwhile
         if compiles:
-            await run_in_threadpool(service.engine.warm)
+            await run_in_threadpool(service.engine.warm, service.compiled)
         service.ready = True
 
 

@@ -36,9 +36,14 @@ class Service:
     synthesizer: Synthesizer
     settings: ServeSettings
     ready: bool = False  # all programs are compiled
+    programs: tuple[int, int] | None = None  # how many of how many are, while they are compiled
     results: Counter[str] = field(default_factory=Counter)  # requests by how they ended
     _counting: threading.Lock = field(default_factory=threading.Lock)
     _encoding: asyncio.Lock = field(default_factory=asyncio.Lock)  # one recording at a time
+
+    def compiled(self, done: int, of: int) -> None:
+        """While the engine is warmed: how many of how many programs are there."""
+        self.programs = done, of
 
     def submit(self, request: Request, whole: bool = False) -> Ticket:
         """The engine's; counted."""

@@ -53,8 +53,10 @@ def health() -> dict[str, str]:
 
 @router.get("/ready", summary="Whether all programs are compiled")
 def ready(service: Served) -> JSONResponse:
-    status = "ready" if service.ready else "warming"
-    return JSONResponse({"status": status}, 200 if service.ready else 503)
+    if service.ready:
+        return JSONResponse({"status": "ready"})
+    done, of = service.programs or (None, None)
+    return JSONResponse({"status": "warming", "programs": done, "of": of}, 503)
 
 
 @router.get("/v1/models", summary="The model")
