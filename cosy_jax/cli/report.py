@@ -15,21 +15,32 @@ if TYPE_CHECKING:
     from cosy_jax.nn.compile_log import CompileCount
     from cosy_jax.synthesis.speech import OnPart, OnStage, Speech
     from cosy_jax.synthesis.stage import Stage
+    from cosy_jax.synthesis.synthesizer import Synthesizer
 
 
 def produce(
-    args: argparse.Namespace, stages: "Sequence[Stage]", work: "Callable[[OnStage, OnPart], Speech]"
+    args: argparse.Namespace,
+    synthesizer: "Synthesizer",
+    stages: "Sequence[Stage]",
+    work: "Callable[[OnStage, OnPart], Speech]",
 ) -> "Speech":
     """The speech that `work` makes, once it is in the file --out and the report is printed.
 
-    The first of the `stages` is running when `work` starts; `work` tells of the others, and of their parts.
+    The first of the `stages` is running when `work` starts; `work` tells of the others, and of their parts. Weights of
+    stages that have run are handed back: the process ends with this utterance.
     """
     from cosy_jax.audio.write import write_audio
     from cosy_jax.nn.compile_log import count_compilations
 
     start = time.perf_counter()
-    with count_compilations() as compiled, watched(stages) as told:
-        speech = work(*told)
+    with count_compilations() as compiled, watched(stages) as (on_stage, on_part):
+
+        def handed_on(stage: "Stage") -> None:
+            done, ahead = stages[: stages.index(stage)], stages[stages.index(stage) :]
+            synthesizer.release(*_weights(done) - _weights(ahead))
+            on_stage(stage)
+
+        speech = work(handed_on, on_part)
     first = time.perf_counter() - start - sum(speech.seconds[stage] for stage in stages[1:])
     write_audio(args.out, speech.audio, speech.sample_rate)
     seconds = {str(stage): speech.seconds[stage] for stage in stages[1:]}
@@ -39,6 +50,10 @@ def produce(
     else:
         _print_report(args.out, speech, seconds, compiled)
     return speech
+
+
+def _weights(stages: "Sequence[Stage]") -> set[str]:
+    return {name for stage in stages for name in stage.weights}
 
 
 @contextmanager

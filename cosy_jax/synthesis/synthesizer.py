@@ -90,8 +90,7 @@ class Synthesizer:
 
     def release(self, *stages: str) -> None:
         """Forget the parameters of these stages; they are read again when needed."""
-        for stage in stages:
-            self._params.release(stage)
+        self._params.release(*stages)
 
     @cached_property
     def encoders(self) -> str:
