@@ -1,6 +1,7 @@
 """Settings of every test run: the CPU unless another backend is asked for, and compiled programs kept on disk."""
 
 import os
+from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # read when jax is imported
 
@@ -8,6 +9,7 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from cosy_jax.nn import compile_cache  # noqa: E402
 from cosy_jax.synthesis.synthesizer import Synthesizer  # noqa: E402
 from tests.reference import REPOSITORY  # noqa: E402
 
@@ -29,6 +31,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--matcha", metavar="DIR", help="checkout of Matcha-TTS (default: the reference's submodule)")
     group.addoption("--reference-python", metavar="PYTHON", help="interpreter with the reference's packages")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs_are_traced() -> Iterator[None]:
+    """In this process: stored ones are made anew with every change of the source, JAX's own cache knows better."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compile_cache, "_keep_programs", lambda folder: None)
+        yield
 
 
 @pytest.fixture(scope="session")

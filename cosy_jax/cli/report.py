@@ -26,16 +26,18 @@ def produce(
 ) -> "Speech":
     """The speech that `work` makes, once it is in the file --out and the report is printed.
 
-    The first of the `stages` is running when `work` starts; `work` tells of the others, and of their parts. Weights of
-    stages that have run are handed back: the process ends with this utterance.
+    The first of the `stages` is running when `work` starts; `work` tells of the others, and of their parts. Programs
+    and weights of stages that have run are handed back: the process ends with this utterance.
     """
     from cosy_jax.audio.write import write_audio
     from cosy_jax.nn.compile_log import count_compilations
+    from cosy_jax.nn.programs import forget
 
     start = time.perf_counter()
     with count_compilations() as compiled, watched(stages) as (on_stage, on_part):
 
         def handed_on(stage: "Stage") -> None:
+            forget()
             done, ahead = stages[: stages.index(stage)], stages[stages.index(stage) :]
             synthesizer.release(*_weights(done) - _weights(ahead))
             on_stage(stage)
@@ -81,7 +83,8 @@ def _print_report(out: str, speech: "Speech", seconds: dict[str, float], compile
     for stage, value in seconds.items():
         table.add_row(stage, f"{value:.2f}")
     console.print(table)
-    tell(f"programs: {compiled.compiled} compiled, {compiled.cached} from the cache, in {compiled.seconds:.1f} s")
+    cached = f"{compiled.cached} from the cache, {compiled.whole} of them untraced"
+    tell(f"programs: {compiled.compiled} compiled, {cached}, in {compiled.seconds:.1f} s")
     tell(
         f"{out}: {speech.duration:.2f} s of speech, {len(speech.tokens)} speech tokens, "
         f"real-time factor {seconds['all'] / speech.duration:.2f}"
@@ -89,7 +92,12 @@ def _print_report(out: str, speech: "Speech", seconds: dict[str, float], compile
 
 
 def _as_json(out: str, speech: "Speech", seconds: dict[str, float], compiled: "CompileCount") -> str:
-    programs = {"compiled": compiled.compiled, "cached": compiled.cached, "seconds": round(compiled.seconds, 4)}
+    programs = {
+        "compiled": compiled.compiled,
+        "cached": compiled.cached,
+        "whole": compiled.whole,
+        "seconds": round(compiled.seconds, 4),
+    }
     report = {
         "out": out,
         "seconds": round(speech.duration, 5),
