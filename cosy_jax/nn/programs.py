@@ -27,6 +27,7 @@ from cosy_jax.nn.stored import StoreWarning
 _all: "weakref.WeakSet[Program]" = weakref.WeakSet()
 _making = jax.make_user_context(False)
 _alone = threading.RLock()  # around what changes JAX's settings
+_CACHE = "jax_enable_compilation_cache"
 
 
 class _UnknownError(Exception):
@@ -43,7 +44,7 @@ class Program:
         self._names = list(inspect.signature(function).parameters)
         self._static = frozenset(static_argnames)
         self._name, self._place = function.__name__, f"{function.__module__}.{function.__qualname__}"
-        self._known: dict[tuple[stored.Store, str], jax.stages.Compiled] = {}
+        self._known: dict[tuple[stored.Store, tuple], jax.stages.Compiled] = {}
         self._lock = threading.Lock()
         functools.update_wrapper(self, function)
         _all.add(self)
@@ -57,10 +58,10 @@ class Program:
         chosen = {**dict(zip(self._names, args, strict=False)), **kwargs}
         statics = {name: value for name, value in chosen.items() if name in self._static}
         try:
-            key = f"{self._place} {_written(statics)} {_types((given, named))}"
+            asked = _written(statics), *_types((given, named))
         except _UnknownError:
             return self._jitted(*args, **kwargs)
-        found = self._program(store, key, args, kwargs)
+        found = self._program(store, asked, args, kwargs)
         if _making.value:
             return jax.tree.map(lambda x: jax.device_put(np.zeros(x.shape, x.dtype)), found.out_info)
         return found(*given, **named)
@@ -74,13 +75,16 @@ class Program:
         """What else a jitted function can do."""
         return getattr(self._jitted, name)
 
-    def _program(self, store: stored.Store, key: str, args: tuple, kwargs: dict[str, Any]) -> jax.stages.Compiled:
+    def _program(self, store: stored.Store, asked: tuple, args: tuple, kwargs: dict[str, Any]) -> jax.stages.Compiled:
         with self._lock:
-            program = self._known.get((store, key)) or _read(store, self._name, key)
+            if (store, asked) in self._known:
+                return self._known[store, asked]
+            key = f"{self._place} {asked}"
+            program = _read(store, self._name, key)
             if program is None:
                 program = _compiled(self._jitted.lower(*args, **kwargs))
                 _write(store, self._name, key, program)
-            self._known[store, key] = program
+            self._known[store, asked] = program
             return program
 
 
@@ -145,29 +149,32 @@ def _without_cache() -> Iterator[None]:
     from jax.experimental.compilation_cache import compilation_cache
 
     with _alone:
-        jax.config.update("jax_enable_compilation_cache", False)
+        before = getattr(jax.config, _CACHE)
+        jax.config.update(_CACHE, False)
         compilation_cache.reset_cache()  # JAX asks for the setting once
         try:
             yield
         finally:
-            jax.config.update("jax_enable_compilation_cache", True)
+            jax.config.update(_CACHE, before)
             compilation_cache.reset_cache()
 
 
-def _types(tree: Any) -> str:
-    """Structure, shapes and types of a pytree of arrays on the first device."""
+def _types(tree: Any) -> tuple:
+    """Structure, types and shapes of a pytree of arrays on the first device, not in letters: those of a whole network
+    would take milliseconds a call."""
     leaves, structure = jax.tree.flatten(tree)
     wide = jax.dtypes.canonicalize_dtype(np.float64)  # whether 64-bit numbers are enabled
-    return f"{wide} {structure} {' '.join(map(_type, leaves))}"
+    first = {jax.devices()[0]}
+    return wide, structure, tuple([_type(leaf, first) for leaf in leaves])
 
 
-def _type(leaf: Any) -> str:
+def _type(leaf: Any, devices: set[jax.Device]) -> tuple:
     if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
-        if leaf.devices() != {jax.devices()[0]}:
+        if leaf.devices() != devices:
             raise _UnknownError
-        return f"{leaf.dtype}{leaf.shape}{'w' if getattr(leaf, 'weak_type', False) else ''}"
+        return leaf.dtype, leaf.shape, getattr(leaf, "weak_type", False)
     if isinstance(leaf, np.ndarray | np.generic):
-        return f"{leaf.dtype}{leaf.shape}"
+        return leaf.dtype, leaf.shape, False
     raise _UnknownError
 
 
