@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cosy_jax.checkpoint.reader import StoredTensor, read_header
+from cosy_jax.checkpoint.reader import read_header
+from cosy_jax.checkpoint.tensors import StoredTensor
 from cosy_jax.errors import CosyError
 
 from .source import LazyTensor, check_tensor, check_weight_file, read_range

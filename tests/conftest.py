@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # read when jax is imported
@@ -14,6 +15,7 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from cosy_jax.nn import compile_cache  # noqa: E402
 from cosy_jax.synthesis.synthesizer import Synthesizer  # noqa: E402
 from tests.reference import REPOSITORY  # noqa: E402
 
@@ -48,6 +50,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--matcha", metavar="DIR", help="checkout of Matcha-TTS (default: the reference's submodule)")
     group.addoption("--reference-python", metavar="PYTHON", help="interpreter with the reference's packages")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs_are_traced() -> Iterator[None]:
+    """In this process: stored ones are made anew with every change of the source, JAX's own cache knows better."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compile_cache, "_keep_programs", lambda folder: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from cosy_jax.checkpoint.reader import (
     read_manifest,
     select_llm,
     stage_path,
-    unreadable,
 )
+from cosy_jax.checkpoint.tensors import unreadable
 from cosy_jax.checkpoint.validate import FileRecord
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError

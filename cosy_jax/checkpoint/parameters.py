@@ -9,6 +9,7 @@ from cosy_jax.checkpoint.reader import load_params, read_header, stage_path
 from cosy_jax.checkpoint.stages import check_layers, expected_shapes
 from cosy_jax.config import ModelConfig
 from cosy_jax.nn.devices import Devices
+from cosy_jax.nn.memory import trim
 from cosy_jax.nn.precision import FLOAT32, Precision
 
 # A changed bit in the prompt's tokens or in F0 is heard; only the two large networks may be rounded.
@@ -43,15 +44,18 @@ class Parameters:
         with lock:
             if stage not in self._loaded:
                 self._loaded[stage] = self._read(stage)
+                trim()
             return self._loaded[stage]
 
     def replace(self, stage: str, params: dict) -> None:
         """Take these for the stage's parameters from now on."""
         self._loaded[stage] = self._devices.params(params)
 
-    def release(self, stage: str) -> None:
-        """Forget a stage; it is read again when needed."""
-        self._loaded.pop(stage, None)
+    def release(self, *stages: str) -> None:
+        """Forget these stages; they are read again when needed."""
+        for stage in stages:
+            self._loaded.pop(stage, None)
+        trim()
 
     def _read(self, stage: str) -> dict:
         name = self._llm if stage == "llm" else stage

@@ -15,14 +15,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from cosy_jax.checkpoint.finite import all_finite
+from cosy_jax.checkpoint.tensors import Shape, StoredTensor, read_tensor, unreadable
 from cosy_jax.checkpoint.validate import FileRecord, check_model, check_records
 from cosy_jax.config import ModelConfig
 from cosy_jax.errors import CosyError
@@ -53,16 +53,6 @@ DTYPES = {
     "BOOL": np.dtype(np.bool_),
 }
 
-Shape = tuple[int, ...]
-
-
-class StoredTensor(NamedTuple):
-    """Where a safetensors file keeps a tensor; `offset` is in bytes from the start of the file."""
-
-    shape: Shape
-    dtype: np.dtype
-    offset: int
-
 
 def read_header(path: Path) -> dict[str, StoredTensor]:
     """What a safetensors file holds, by key; CosyError for a missing, unreadable, truncated or foreign file."""
@@ -86,11 +76,6 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         name: StoredTensor(tuple(entry["shape"]), DTYPES[entry["dtype"]], 8 + size + entry["data_offsets"][0])
         for name, entry in header.items()
     }
-
-
-def unreadable(path: Path, error: OSError) -> CosyError:
-    """What to raise for a file that is there and cannot be read, such as for want of permission."""
-    return CosyError(f"Cannot read {path}: {(error.strerror or str(error)).rstrip('.')}.")
 
 
 def storage_dtype(stage: str, shape: Shape, precision: Precision) -> np.dtype:
@@ -244,8 +229,8 @@ def load_params(
     `storage_dtype` says what becomes bfloat16 under which `precision`; under `INT8` the language model's kernels are
     quantised. `expected` is a pytree of shapes, such as
     `stages.expected_shapes`; the file must hold those parameters in those shapes and no others, else CosyError, as for
-    a value that is not finite. `change` gives what is added to a parameter, by its path, before it is rounded. One
-    tensor at a time is in memory beside those already loaded.
+    a value that is not finite. `change` gives what is added to a parameter, by its path, before it is rounded. A
+    part of a tensor at a time is in memory beside what is loaded, of one that is quantised or changed all of it.
     """
     path = stage_path(folder, stage)
     header = read_header(path)
@@ -260,7 +245,7 @@ def load_params(
         added, quantised = change(name), precision.int8_llm and stage in LLM_STAGES and leaf == "kernel"
         dtype = storage_dtype(stage, stored.shape, precision)
         exact = quantised or added is not None
-        values = _read_tensor(path, name, stored, np.dtype(np.float32) if exact else dtype)
+        values = read_tensor(path, name, stored, np.dtype(np.float32) if exact else dtype)
         if added is not None:
             values = values + added
         if quantised:
@@ -280,21 +265,3 @@ def _check_shapes(path: Path, header: Mapping[str, StoredTensor], expected: Any)
     lines = shape_difference({name: stored.shape for name, stored in header.items()}, flat_shapes(expected))
     if lines:
         raise CosyError("\n".join([f"{path} does not fit the model: convert it again.", *lines]))
-
-
-def _read_tensor(path: Path, name: str, stored: StoredTensor, dtype: np.dtype) -> np.ndarray:
-    """One tensor, of floats, in another type; CosyError where a value is not finite, or no longer is in that type."""
-    count = math.prod(stored.shape)
-    if not jax.dtypes.issubdtype(stored.dtype, np.floating):
-        raise CosyError(f"{path} holds {stored.dtype} values in {name}, not floats: convert the model again.")
-    try:
-        values = np.fromfile(path, dtype=stored.dtype, count=count, offset=stored.offset)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if values.size != count:
-        raise CosyError(f"{path} is truncated: copy or convert it again.")
-    with np.errstate(over="ignore"):
-        values = values.astype(dtype, copy=False)  # which may be too large for it
-    if not all_finite(values):
-        raise CosyError(f"{path} holds NaN or infinite values in {name}: copy or convert it again.")
-    return values.reshape(stored.shape)

@@ -23,6 +23,7 @@ from cosy_jax.cli import (
     tokens,
     train,
     voice,
+    warm,
 )
 from cosy_jax.cli.common import EXIT_STATUS
 from cosy_jax.cli.failure import ended
@@ -79,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         serve,
         convert_voice,
         voice,
+        warm,
         download,
         convert,
         train,

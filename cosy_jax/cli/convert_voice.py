@@ -54,5 +54,5 @@ def run(args: argparse.Namespace) -> int:
         voice = synthesizer.find_voice(**voice_fields(args))
         return synthesizer.convert_voice(args.source, voice, args.speed, on_stage, on_part)
 
-    produce(args, (Stage.PROMPT, Stage.SPEECH_TOKENS, Stage.FLOW, Stage.VOCODER), work)
+    produce(args, synthesizer, (Stage.PROMPT, Stage.SPEECH_TOKENS, Stage.FLOW, Stage.VOCODER), work)
     return 0

@@ -15,21 +15,34 @@ if TYPE_CHECKING:
     from cosy_jax.nn.compile_log import CompileCount
     from cosy_jax.synthesis.speech import OnPart, OnStage, Speech
     from cosy_jax.synthesis.stage import Stage
+    from cosy_jax.synthesis.synthesizer import Synthesizer
 
 
 def produce(
-    args: argparse.Namespace, stages: "Sequence[Stage]", work: "Callable[[OnStage, OnPart], Speech]"
+    args: argparse.Namespace,
+    synthesizer: "Synthesizer",
+    stages: "Sequence[Stage]",
+    work: "Callable[[OnStage, OnPart], Speech]",
 ) -> "Speech":
     """The speech that `work` makes, once it is in the file --out and the report is printed.
 
-    The first of the `stages` is running when `work` starts; `work` tells of the others, and of their parts.
+    The first of the `stages` is running when `work` starts; `work` tells of the others, and of their parts. Programs
+    and weights of stages that have run are handed back: the process ends with this utterance.
     """
     from cosy_jax.audio.write import write_audio
     from cosy_jax.nn.compile_log import count_compilations
+    from cosy_jax.nn.programs import forget
 
     start = time.perf_counter()
-    with count_compilations() as compiled, watched(stages) as told:
-        speech = work(*told)
+    with count_compilations() as compiled, watched(stages) as (on_stage, on_part):
+
+        def handed_on(stage: "Stage") -> None:
+            forget()
+            done, ahead = stages[: stages.index(stage)], stages[stages.index(stage) :]
+            synthesizer.release(*_weights(done) - _weights(ahead))
+            on_stage(stage)
+
+        speech = work(handed_on, on_part)
     first = time.perf_counter() - start - sum(speech.seconds[stage] for stage in stages[1:])
     write_audio(args.out, speech.audio, speech.sample_rate)
     seconds = {str(stage): speech.seconds[stage] for stage in stages[1:]}
@@ -39,6 +52,10 @@ def produce(
     else:
         _print_report(args.out, speech, seconds, compiled)
     return speech
+
+
+def _weights(stages: "Sequence[Stage]") -> set[str]:
+    return {name for stage in stages for name in stage.weights}
 
 
 @contextmanager
@@ -66,7 +83,8 @@ def _print_report(out: str, speech: "Speech", seconds: dict[str, float], compile
     for stage, value in seconds.items():
         table.add_row(stage, f"{value:.2f}")
     console.print(table)
-    tell(f"programs: {compiled.compiled} compiled, {compiled.cached} from the cache, in {compiled.seconds:.1f} s")
+    cached = f"{compiled.cached} from the cache, {compiled.whole} of them untraced"
+    tell(f"programs: {compiled.compiled} compiled, {cached}, in {compiled.seconds:.1f} s")
     tell(
         f"{out}: {speech.duration:.2f} s of speech, {len(speech.tokens)} speech tokens, "
         f"real-time factor {seconds['all'] / speech.duration:.2f}"
@@ -74,7 +92,12 @@ def _print_report(out: str, speech: "Speech", seconds: dict[str, float], compile
 
 
 def _as_json(out: str, speech: "Speech", seconds: dict[str, float], compiled: "CompileCount") -> str:
-    programs = {"compiled": compiled.compiled, "cached": compiled.cached, "seconds": round(compiled.seconds, 4)}
+    programs = {
+        "compiled": compiled.compiled,
+        "cached": compiled.cached,
+        "whole": compiled.whole,
+        "seconds": round(compiled.seconds, 4),
+    }
     report = {
         "out": out,
         "seconds": round(speech.duration, 5),

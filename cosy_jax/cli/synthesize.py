@@ -94,8 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
     def encoded() -> "Request":
         found = resolved(synthesizer, request)
-        # One utterance needs them no more, and they are a third of the released weights.
-        synthesizer.release("speech_tokenizer", "speaker_encoder")
+        synthesizer.release(*Stage.PROMPT.weights)  # one voice is all there is: nothing needs them any more
         return found
 
     if args.interactive:
@@ -108,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     def work(on_stage: "OnStage", on_part: "OnPart") -> "Speech":
         return synthesizer.speak(encoded(), on_stage, on_part)
 
-    speech = produce(args, (Stage.PROMPT, Stage.LANGUAGE_MODEL, Stage.FLOW, Stage.VOCODER), work)
+    speech = produce(args, synthesizer, (Stage.PROMPT, Stage.LANGUAGE_MODEL, Stage.FLOW, Stage.VOCODER), work)
     if args.plot:
         from cosy_jax.synthesis.plot import plot_speech
 

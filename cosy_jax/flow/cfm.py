@@ -4,7 +4,6 @@ CausalConditionalCFM, CausalMaskedDiffWithDiT.inference).
 B batch, L tokens, T frames, M mel bands, N Euler steps.
 """
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from cosy_jax.flow.dit import DiT, Kept, Past
 from cosy_jax.flow.lookahead import Lookahead, embed_tokens, project_speaker
 from cosy_jax.nn.layers import Embedding, Linear, length_mask
 from cosy_jax.nn.precision import FLOAT32, Precision
+from cosy_jax.nn.programs import program
 
 
 @jax.tree_util.register_dataclass
@@ -155,7 +155,7 @@ def attention_mask(frames: jax.Array, size: int, chunk: int | None) -> jax.Array
     return mask & (position[None, :] < (position[:, None] // chunk + 1) * chunk)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "precision", "streaming", "finalize", "trace"))
+@program(static_argnames=("config", "precision", "streaming", "finalize", "trace"))
 def solve(
     params: dict,
     inputs: FlowInputs,

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cosy_jax.config import FlowConfig
@@ -26,15 +25,18 @@ def utterances(
     frames = config.token_mel_ratio * size
 
     def stack(arrays: Iterable[np.ndarray], length: int) -> jax.Array:
-        return place(jnp.asarray(np.stack([_pad(array, length) for array in arrays])))
+        return place(jax.device_put(np.stack([_pad(array, length) for array in arrays])))
+
+    def count(lengths: Iterable[int]) -> jax.Array:
+        return place(jax.device_put(np.asarray([*lengths], np.int32)))
 
     return FlowInputs(
         tokens=stack((tokens.astype(np.int32) for tokens, _ in sequences), size),
-        lengths=place(jnp.asarray([len(tokens) for tokens, _ in sequences])),
+        lengths=count(len(tokens) for tokens, _ in sequences),
         prompt_mel=stack((prompt.mel for _, prompt in sequences), frames),
-        prompt_frames=place(jnp.asarray([len(prompt.mel) for _, prompt in sequences])),
-        speaker=place(jnp.asarray(np.stack([prompt.speaker_embedding for _, prompt in sequences]))),
-        noise=jnp.asarray(flow_noise(frames, config.mel_bands)),
+        prompt_frames=count(len(prompt.mel) for _, prompt in sequences),
+        speaker=place(jax.device_put(np.stack([prompt.speaker_embedding for _, prompt in sequences]))),
+        noise=jax.device_put(flow_noise(frames, config.mel_bands)),
     )
 
 

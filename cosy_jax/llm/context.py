@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cosy_jax.llm.speech_lm import TokenRow
@@ -57,4 +56,4 @@ def pad_contexts(contexts: Sequence[Context], size: int, rows: int) -> ContextBa
         length = lengths[index] = len(context.row.ids)
         ids[index, :length], is_text[index, :length] = context.row
         min_new[index], max_new[index] = context.min_new, context.max_new
-    return ContextBatch(*map(jnp.asarray, (ids, is_text, lengths, min_new, max_new)))
+    return ContextBatch(*map(jax.device_put, (ids, is_text, lengths, min_new, max_new)))

@@ -20,13 +20,14 @@ from cosy_jax.llm.qwen2 import Cache
 from cosy_jax.llm.sampling import mask_stop_ids
 from cosy_jax.llm.state import DecodeState, Limits, empty, record, shift
 from cosy_jax.nn import backend
+from cosy_jax.nn.programs import program
 
 # A CPU prefills so many rows at once: the activations of 32 do not fit its caches, and take up to 1.3 times as
 # long.
 _CPU_GROUP = 8
 
 
-@functools.partial(jax.jit, static_argnames=("policy", "bucket"), donate_argnames=("cache",))
+@program(static_argnames=("policy", "bucket"), donate_argnames=("cache",))
 def generate(
     params: dict, cache: Cache, contexts: ContextBatch, keys: jax.Array, *, policy: DecodePolicy, bucket: int
 ) -> DecodeState:

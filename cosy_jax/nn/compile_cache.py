@@ -45,6 +45,14 @@ def start_jax(cache: str, verbose: bool = False, device: str | None = None) -> N
         jax.config.update("jax_compilation_cache_dir", cache)
         # The smallest programs too: a second run is to compile nothing at all.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        _keep_programs(Path(cache))
+
+
+def _keep_programs(folder: Path) -> None:
+    """Also has the large ones stored whole, so that a second run does not even trace them."""
+    from cosy_jax.nn import stored  # jax, not above
+
+    stored.keep_in(folder)
 
 
 def _check_device(device: str | None, platforms: str) -> None:

@@ -9,16 +9,18 @@ import jax
 
 _COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
 _CACHE_HIT_EVENT = "/jax/compilation_cache/cache_hits"
+_READ_EVENT = "/cosy_jax/program_read_duration"
 _TRACE_EVENTS = ("/jax/core/compile/jaxpr_trace_duration", "/jax/core/compile/jaxpr_to_mlir_module_duration")
 
 
 @dataclass
 class CompileCount:
-    """Programs compiled or read from the persistent cache, how many of them were read, and seconds of tracing,
-    lowering and compiling."""
+    """Programs compiled or read, how many of them were read, how many of these as a whole, without being traced, and
+    seconds of tracing, lowering, compiling and reading."""
 
     programs: int = 0
     cached: int = 0
+    whole: int = 0
     seconds: float = 0.0
 
     @property
@@ -34,9 +36,11 @@ _lock = threading.Lock()  # any thread compiles, and any may begin or end to cou
 def _listen(event: str, duration_secs: float, **_: str | int) -> None:
     with _lock:
         for count in _active:
-            if event == _COMPILE_EVENT:
+            if event == _READ_EVENT:
+                count.cached, count.whole = count.cached + 1, count.whole + 1
+            if event in (_COMPILE_EVENT, _READ_EVENT):
                 count.programs += 1
-            if event == _COMPILE_EVENT or event in _TRACE_EVENTS:
+            if event in (_COMPILE_EVENT, _READ_EVENT, *_TRACE_EVENTS):
                 count.seconds += duration_secs
 
 
@@ -50,6 +54,11 @@ def _listen_hit(event: str, **_: str | int) -> None:
 
 jax.monitoring.register_event_duration_secs_listener(_listen)
 jax.monitoring.register_event_listener(_listen_hit)
+
+
+def record_read(seconds: float) -> None:
+    """Counts a program that was read as a whole."""
+    jax.monitoring.record_event_duration_secs(_READ_EVENT, seconds)
 
 
 @contextmanager

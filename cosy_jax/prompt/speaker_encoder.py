@@ -3,8 +3,6 @@
 B batch, T frames (half as many after the TDNN layer), F frequency, C channels, G segments.
 """
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -14,6 +12,7 @@ from jax import lax
 from cosy_jax.config import SpeakerEncoderConfig
 from cosy_jax.nn.layers import Conv1d, Linear, at_least_float32, length_mask
 from cosy_jax.nn.precision import FLOAT32
+from cosy_jax.nn.programs import program
 
 _INIT = nn.initializers.normal(0.02)
 _TDNN_TAPS = 5
@@ -231,7 +230,7 @@ def pool_statistics(x: jax.Array, mask: jax.Array) -> jax.Array:
     return jnp.concatenate([mean[:, 0], jnp.sqrt(variance)], axis=-1)
 
 
-@functools.partial(jax.jit, static_argnames=("config",))
+@program(static_argnames=("config",))
 def embed_speaker(
     params: dict,
     config: SpeakerEncoderConfig,

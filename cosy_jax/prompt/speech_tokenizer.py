@@ -14,6 +14,7 @@ import numpy as np
 from cosy_jax.config import SpeechTokenizerConfig
 from cosy_jax.nn.layers import Conv1d, LayerNorm, Linear, length_mask
 from cosy_jax.nn.precision import FLOAT32
+from cosy_jax.nn.programs import program
 from cosy_jax.nn.rotary import rotate_half, rotation
 
 _CODE_BOUND = 0.999  # keeps tanh off its ends
@@ -123,7 +124,7 @@ def code_ids(values: jax.Array, levels: int) -> jax.Array:
     return jnp.sum(digits * levels ** np.arange(values.shape[-1], dtype=np.int32), axis=-1, dtype=jnp.int32)
 
 
-@functools.partial(jax.jit, static_argnames=("config",))
+@program(static_argnames=("config",))
 def encode_speech(
     params: dict,
     config: SpeechTokenizerConfig,

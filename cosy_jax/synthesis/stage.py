@@ -12,3 +12,17 @@ class Stage(enum.StrEnum):
     FLOW = "flow"
     VOCODER = "vocoder"
     WRITE = "write"
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The parts of the weights that it runs."""
+        return _WEIGHTS.get(self, ())
+
+
+_WEIGHTS = {
+    Stage.PROMPT: ("speech_tokenizer", "speaker_encoder"),
+    Stage.SPEECH_TOKENS: ("speech_tokenizer",),
+    Stage.LANGUAGE_MODEL: ("llm",),
+    Stage.FLOW: ("flow",),
+    Stage.VOCODER: ("vocoder",),
+}

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cosy_jax.audio.join import join_audio
@@ -25,6 +24,7 @@ from cosy_jax.llm.decode import generate
 from cosy_jax.llm.policy import DecodePolicy
 from cosy_jax.llm.sampling import RasSampler
 from cosy_jax.llm.silence import without_long_silence
+from cosy_jax.llm.state import DecodeState
 from cosy_jax.llm.stream import stream_tokens
 from cosy_jax.nn import buckets
 from cosy_jax.nn.devices import ONE_DEVICE, Devices
@@ -90,8 +90,7 @@ class Synthesizer:
 
     def release(self, *stages: str) -> None:
         """Forget the parameters of these stages; they are read again when needed."""
-        for stage in stages:
-            self._params.release(stage)
+        self._params.release(*stages)
 
     @cached_property
     def encoders(self) -> str:
@@ -239,11 +238,15 @@ class Synthesizer:
 
     def decode(self, context: Context, policy: DecodePolicy) -> tuple[np.ndarray, int]:
         """Speech tokens int32 (L,) of a context, silence capped, and how often the repetition rule drew again."""
+        state = self.drawn(context, policy)
+        (ids,), (length,), (fallbacks,) = jax.device_get((state.tokens, state.lengths, state.fallbacks))
+        return without_long_silence(ids[:length], self.config.llm.silent_ids), int(fallbacks)
+
+    def drawn(self, context: Context, policy: DecodePolicy) -> DecodeState:
+        """How the loop ends for a context."""
         size, new = context.bucket(), context.new_bucket()
         batch, cache = pad_contexts([context], size, 1), policy.cache(1, size + new)
-        state = generate(self.params("llm"), cache, batch, context.key[None], policy=policy, bucket=new)
-        ids = np.asarray(state.tokens[0])[: int(state.lengths[0])]
-        return without_long_silence(ids, self.config.llm.silent_ids), int(state.fallbacks[0])
+        return generate(self.params("llm"), cache, batch, context.key[None], policy=policy, bucket=new)
 
     def mel(self, tokens: np.ndarray, prompt: Prompt) -> np.ndarray:
         """Mel float32 (2 L, 80) of speech tokens int (L,), the prompt's part cut off."""
@@ -270,9 +273,11 @@ class Synthesizer:
         padded = self._padded(mels)
         audio = vocode(
             self.params("vocoder"),
-            self.devices.rows(jnp.asarray(np.stack([np.pad(mel, ((0, size - len(mel)), (0, 0))) for mel in padded]))),
-            self.devices.rows(jnp.asarray([len(mel) for mel in padded])),
-            jnp.asarray(vocoder_noise(self.config, size * vocoder.samples_per_frame)),
+            self.devices.rows(
+                jax.device_put(np.stack([np.pad(mel, ((0, size - len(mel)), (0, 0))) for mel in padded]))
+            ),
+            self.devices.rows(jax.device_put(np.asarray([len(mel) for mel in padded], np.int32))),
+            jax.device_put(vocoder_noise(self.config, size * vocoder.samples_per_frame)),
             vocoder,
         )
         lengths = [len(mel) * vocoder.samples_per_frame for mel in mels]

@@ -3,7 +3,6 @@
 B batch, T mel frames, S samples = T * samples_per_frame, M mel bands, H harmonics.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 from cosy_jax.config import VocoderConfig
 from cosy_jax.nn import backend
 from cosy_jax.nn.layers import length_mask
+from cosy_jax.nn.programs import program
 from cosy_jax.vocoder.hift import HiFT, mask_frames
 from cosy_jax.vocoder.source import SourcePast
 
@@ -49,7 +49,7 @@ def excite(
     return backend.in_float64(_excite, params, mel, frames, past, config=config)
 
 
-@functools.partial(jax.jit, static_argnames=("config",))
+@program(static_argnames=("config",))
 def _excite(
     params: dict, mel: jax.Array, frames: jax.Array, past: SourcePast | None, *, config: VocoderConfig
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -58,7 +58,7 @@ def _excite(
     return f0, cycles, jnp.sin(2 * jnp.pi * cycles).astype(jnp.float32)
 
 
-@functools.partial(jax.jit, static_argnames=("config",))
+@program(static_argnames=("config",))
 def decode(
     params: dict,
     mel: jax.Array,

@@ -61,7 +61,7 @@ def test_report_as_json(spoken, tmp_path, capsys):
         assert report["out"] == words[words.index("--out") + 1]
         assert report["seconds"] == pytest.approx(written.duration, abs=1e-4)
         assert next(iter(report["stages"])) == first and report["stages"]["all"] > 0
-        assert report["programs"].keys() == {"compiled", "cached", "seconds"} and report["tokens"] > 0
+        assert report["programs"].keys() == {"compiled", "cached", "whole", "seconds"} and report["tokens"] > 0
 
 
 @pytest.mark.slow

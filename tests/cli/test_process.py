@@ -1,5 +1,6 @@
 """The command and the world outside: streams, locales, homes and signals."""
 
+import json
 import os
 import re
 import signal
@@ -239,6 +240,38 @@ def test_compiled_and_read_programs_are_counted_apart(tmp_path, capsys):
         done = cosy_jax(*words, "--compile-cache", tmp_path / "cache")
         assert done.returncode == 0, done.stderr.decode()
         assert re.search(found, done.stdout.decode())
+
+
+def programs_of(tmp_path, cache, **changes):
+    """What a run of its own tells of its programs, and the bytes it wrote."""
+    out = tmp_path / "a.wav"
+    done = cosy_jax(*arguments(out, text="Hi.", compile_cache=cache, **changes), "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)["programs"], out.read_bytes(), done.stderr.decode()
+
+
+def test_second_process_reads_programs_and_traces_none(tmp_path):
+    cache = tmp_path / "cache"
+    first, spoken, _ = programs_of(tmp_path, cache)
+    again, same, _ = programs_of(tmp_path, cache)
+    # Both encoders, the language model, the flow, F0 and the vocoder.
+    assert first["whole"] == 0 and again["whole"] == 6 and again["compiled"] == 0
+    assert same == spoken
+    for path in (cache / "programs").iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+    mended, same, told = programs_of(tmp_path, cache)
+    assert mended["whole"] == 0 and mended["compiled"] == 6 and same == spoken
+    assert told.count("Stored programs are damaged: they are made anew.") == 1
+
+
+def test_warm_stores_what_an_utterance_needs(tmp_path):
+    cache = tmp_path / "cache"
+    options = ("--weights", TINY, "--speech", 2.5, "--recording", 4.5, "--compile-cache", cache)
+    done = cosy_jax("warm", *options)
+    assert done.returncode == 0 and b"programs: " in done.stdout, done.stderr.decode()
+    assert programs_of(tmp_path, cache)[0]["whole"] == 6
+    assert "Nothing can be kept" in refusal(cosy_jax("warm", *options[:-1], "off"))
+    assert "--speech is 0.1 s" in refusal(cosy_jax("warm", *options, "--speech", "0.1"))
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])

@@ -40,6 +40,20 @@ def test_product_loses_little_beyond_the_weights(kernel, shape, limit):
     assert np.max(np.abs(ours - exact)) <= limit * np.max(np.abs(exact))
 
 
+def test_kernels_of_several_rows_are_wide_one_at_a_time():
+    """XLA's CPU backend would have all of them in bfloat16 before the first product."""
+    layers, width = 16, 256
+    kernels = [jax.ShapeDtypeStruct((width, width), jnp.int8)] * layers
+
+    def run(x, kernels):
+        for kernel in kernels:
+            x = product(x, kernel, jnp.ones(width), INT8)
+        return x
+
+    compiled = jax.jit(run).lower(jax.ShapeDtypeStruct((4, width), jnp.float32), kernels).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * (2 * width * width)
+
+
 def test_only_the_language_model_is_kept_in_8_bits():
     synthesizer = Synthesizer(TINY, precision=INT8)
     llm = synthesizer.params("llm")
