@@ -180,6 +180,7 @@ def test_modes_and_speed(tmp_path, capsys):
 
 def test_saved_voice_from_add_to_remove(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COSY_JAX_VOICES", str(tmp_path / "voices"))
+    monkeypatch.setenv("COSY_JAX_WEIGHTS", str(TINY))  # which bring no voices
     assert main(["voice", "list"]) == 0
     assert "voice add" in capsys.readouterr().out
     assert add_voice(None, "ann", "--prompt-text", "Some [laughter] words.") == 0
