@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
+import jax
+
 from cosy_jax.config import ModelConfig
 from cosy_jax.flow.dit import stack_blocks
 from cosy_jax.nn import backend
@@ -25,4 +27,4 @@ def prepare(stage: str, params: dict, config: ModelConfig) -> dict:
     if backend.host_platform() != "tpu" or stage not in _LOOPED:
         return params
     # On the host: on a TPU this would be a program too, and one that takes as long to compile.
-    return backend.on_host(partial(looped, stage, config=config))(params)
+    return jax.device_put(backend.on_host(partial(looped, stage, config=config))(params))

@@ -1,5 +1,6 @@
 """Parameters in a TPU's form speak as those that are stored do."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -27,6 +28,8 @@ def test_looped_stages_speak_the_same(synthesizer):
     with backend.pretend("tpu"):
         looped = Synthesizer(TINY, llm="base")
         assert "blocks" in looped.params("flow")["dit"] and "stages" in looped.params("vocoder")
+        # What is not on the device would be sent there with every call.
+        assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(looped.params("vocoder")))
         mel, audio = rendered(looped)
     wanted = rendered(synthesizer)
     assert np.abs(mel - wanted[0]).max() < 1e-4
