@@ -85,6 +85,7 @@ def compile_program(program: Program) -> Compiled:
     compiled = program.lower().compile()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+    assert memory and cost  # a TPU's compiler tells both
     arguments = memory.argument_size_in_bytes
     all_of_it = arguments + memory.output_size_in_bytes - memory.alias_size_in_bytes + memory.temp_size_in_bytes
     counted = program.flops, program.bytes
@@ -134,7 +135,7 @@ def main() -> None:
     args = parser.parse_args()
     print(describe_machine())
     config = with_depth(ModelConfig(), args.layers) if args.layers else ModelConfig()
-    figures = []
+    figures: list[Figure] = []
     for name in args.chip:
         for mesh in args.mesh:
             data, model = map(int, mesh.split("x"))

@@ -70,7 +70,8 @@ class Shapes:
     config: ModelConfig
     precision: Precision = BFLOAT16
 
-    def array(self, *shape: int, dtype: Any = jnp.float32, rows: bool = True) -> jax.ShapeDtypeStruct:
+    def array(self, *shape: int, dtype: Any = jnp.float32, rows: bool = True) -> Any:
+        """One of them; Any, since it stands for an array in the networks' dataclasses."""
         return self.placed(jax.ShapeDtypeStruct(shape, dtype), rows)
 
     def placed(self, tree: Any, rows: bool = True) -> Any:
@@ -108,7 +109,7 @@ def _policy(shapes: Shapes) -> DecodePolicy:
 
 
 def _contexts(shapes: Shapes, rows: int) -> ContextBatch:
-    def count() -> jax.ShapeDtypeStruct:
+    def count() -> Any:
         return shapes.array(rows, dtype=jnp.int32)
 
     ids = shapes.array(rows, CONTEXT, dtype=jnp.int32)
@@ -181,7 +182,7 @@ def _pieces(shapes: Shapes) -> PieceBatch:
     c = shapes.config.flow
     tokens = 2 + PIECE_FRAMES // c.token_mel_ratio + c.lookahead
 
-    def rows(*shape: int, dtype: Any = jnp.int32) -> jax.ShapeDtypeStruct:
+    def rows(*shape: int, dtype: Any = jnp.int32) -> Any:
         return shapes.array(PIECES, *shape, dtype=dtype, rows=False)
 
     mel = rows(PIECE_FRAMES, c.mel_bands, dtype=jnp.float32)

@@ -138,8 +138,8 @@ class _Decoder:
         post = jnp.concatenate([state.post, jax.nn.leaky_relu(x, 0.01)], axis=1)
         spectrum = to_spectrum(_convolve(post, self._params["conv_post"], self._precision), c)
         spectra = jnp.concatenate([state.spectrum, spectrum], axis=1)
-        left = State(tuple(stages), last, _last(post, state.post), _last(spectra, state.spectrum))
-        return left, self._synthesise(first, spectra)
+        after = State(tuple(stages), last, _last(post, state.post), _last(spectra, state.spectrum))
+        return after, self._synthesise(first, spectra)
 
     def _analyse(self, first: jax.Array, seen: jax.Array) -> jax.Array:
         """Spectra (B, F, 2 bins), zero before the signal begins."""
