@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from cosy_jax.checkpoint.adapter import Adapter
+from cosy_jax.checkpoint.prepare import prepare
 from cosy_jax.checkpoint.reader import load_params, read_header, stage_path
 from cosy_jax.checkpoint.stages import check_layers, expected_shapes
 from cosy_jax.config import ModelConfig
@@ -30,7 +31,10 @@ class Parameters:
         precision: Precision,
         devices: Devices,
         adapter: Adapter | None = None,
+        as_stored: bool = False,
     ) -> None:
+        """`as_stored`: by the modules' own names on every platform."""
+        self._as_stored = as_stored
         self._folder, self._config, self._llm, self._adapter = folder, config, llm, adapter
         self._precision, self._devices = precision, devices
         self._loaded: dict[str, dict] = {}
@@ -49,7 +53,7 @@ class Parameters:
 
     def replace(self, stage: str, params: dict) -> None:
         """Take these for the stage's parameters from now on."""
-        self._loaded[stage] = self._devices.params(params)
+        self._loaded[stage] = self._placed(stage, params)
 
     def release(self, *stages: str) -> None:
         """Forget these stages; they are read again when needed."""
@@ -67,4 +71,9 @@ class Parameters:
             params = load_params(self._folder, name, precision, expected, self._adapter.change)
         else:
             params = load_params(self._folder, name, precision, expected)
+        return self._placed(stage, params)
+
+    def _placed(self, stage: str, params: dict) -> dict:
+        if not self._as_stored:
+            params = prepare(stage, params, self._config)
         return self._devices.params(params)

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from cosy_jax.parity.report.report import to_json
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
-    synthesizer = Synthesizer(args.weights, llm=args.llm, precision=get_precision(args.dtype))
+    synthesizer = Synthesizer(args.weights, llm=args.llm, precision=get_precision(args.dtype), as_stored=True)
     report, pictures = _work(args, synthesizer)
     if args.json:
         put(to_json(report))

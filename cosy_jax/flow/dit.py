@@ -8,11 +8,12 @@ utterance, so all adaLN modulations are computed once for all steps, outside the
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from cosy_jax.config import FlowConfig
 from cosy_jax.nn.attention import attend
@@ -21,6 +22,7 @@ from cosy_jax.nn.precision import Precision
 from cosy_jax.nn.rotary import rotate_interleaved, rotation
 
 _NORM_EPS = 1e-6
+STACKED = "blocks"  # in the place of blocks_0, blocks_1 ...
 ROTARY_BASE = 10000.0
 
 
@@ -217,7 +219,12 @@ class DiT(nn.Module):
         R is 1 where all rows share their time, as in the solver, or B where each has its own, as in training.
         """
         time = self.time_embedding(t)
-        blocks = jnp.stack([block.modulate(time) for block in self.blocks], axis=-3)
+        if self.has_variable("params", STACKED):
+            alone, stacked = self._alone, self.get_variable("params", STACKED)
+            blocks = jax.vmap(lambda params: alone.apply({"params": params}, time, method="modulate"))(stacked)
+            blocks = jnp.moveaxis(blocks, 0, -3)
+        else:
+            blocks = jnp.stack([block.modulate(time) for block in self.blocks], axis=-3)
         return blocks, self.final_modulation(jax.nn.silu(time)).reshape(*time.shape[:-1], 2, -1)
 
     def __call__(
@@ -240,10 +247,48 @@ class DiT(nn.Module):
         blocks, final = modulation
         scale, shift = final[:, 0, None], final[:, 1, None]
         h, convolutions = self.input_embedding(x, cond, mu, speaker, past.convolutions)
+        through = self._looped if self.has_variable("params", STACKED) else self._in_turn
+        h, layers = through(h, blocks, mask, past, kept)
+        velocity = self.output_projection(normalise(h, _NORM_EPS) * (1 + scale) + shift)
+        return velocity, Past(past.start + x.shape[1], convolutions, layers)
+
+    def _in_turn(
+        self, h: jax.Array, modulation: jax.Array, mask: jax.Array, past: Past, kept: Sequence[Kept] | None
+    ) -> tuple[jax.Array, tuple[LayerPast, ...]]:
         layers = []
         for index, block in enumerate(self.blocks):
             left = None if kept is None else kept[index]
-            h, layer = block(h, blocks[:, index], mask, past.start, past.layers[index], left)
+            h, layer = block(h, modulation[:, index], mask, past.start, past.layers[index], left)
             layers.append(layer)
-        velocity = self.output_projection(normalise(h, _NORM_EPS) * (1 + scale) + shift)
-        return velocity, Past(past.start + x.shape[1], convolutions, tuple(layers))
+        return h, tuple(layers)
+
+    def _looped(
+        self, h: jax.Array, modulation: jax.Array, mask: jax.Array, past: Past, kept: Sequence[Kept] | None
+    ) -> tuple[jax.Array, tuple[LayerPast, ...]]:
+        """As `_in_turn`, the blocks as one loop."""
+        alone = self._alone
+
+        def through(h: jax.Array, part: tuple) -> tuple[jax.Array, LayerPast]:
+            params, *given = part
+            modulation, past_layer, left = given
+            return alone.apply({"params": params}, h, modulation, mask, past.start, past_layer, left)
+
+        stacked = self.get_variable("params", STACKED), jnp.moveaxis(modulation, 1, 0)
+        h, layers = lax.scan(through, h, (*stacked, _stack(past.layers), kept and _stack(kept)))
+        return h, tuple(LayerPast(*(x[index] for x in layers)) for index in range(self.config.depth))
+
+    @property
+    def _alone(self) -> Block:
+        return Block(self.config, self.precision, parent=None)
+
+
+def _stack(trees: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def stack_blocks(params: dict, config: FlowConfig) -> dict:
+    """The flow's parameters with all blocks' as one, over which `DiT` then loops: XLA's TPU compiler takes as long for
+    each of equal blocks as for the first."""
+    dit = dict(params["dit"])
+    blocks = [dit.pop(f"blocks_{index}") for index in range(config.depth)]
+    return {**params, "dit": {**dit, STACKED: _stack(blocks)}}

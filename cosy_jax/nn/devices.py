@@ -49,7 +49,7 @@ class Devices:
         processes each gives its own rows."""
         if self.mesh is None:
             return tree
-        place = NamedSharding(self.mesh, PartitionSpec("data"))
+        place = self.rows_place
         if jax.process_count() > 1:
             return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(place, np.asarray(leaf)), tree)
         return jax.device_put(tree, place)
@@ -58,17 +58,25 @@ class Devices:
         """A stage's parameters, nested dicts of arrays, copied or split over `model`."""
         if self.mesh is None:
             return tree
-        return jax.tree.map_with_path(lambda path, leaf: jax.device_put(leaf, self._kernel_sharding(path, leaf)), tree)
+        return jax.tree.map_with_path(lambda path, leaf: jax.device_put(leaf, self.weight_place(path, leaf)), tree)
 
-    def _kernel_sharding(self, path: tuple, leaf: jax.Array) -> NamedSharding:
+    @property
+    def rows_place(self) -> NamedSharding:
+        """Where `rows` puts an array, on the mesh that there is."""
+        assert self.mesh is not None
+        return NamedSharding(self.mesh, PartitionSpec("data"))
+
+    def weight_place(self, path: tuple, leaf: jax.Array | jax.ShapeDtypeStruct) -> NamedSharding:
+        """Where `params` puts the parameter of that path, as `jax.tree` gives it, on the mesh that there is."""
         assert self.mesh is not None
         layer = path[-2].key if len(path) > 1 else ""
         spec = PartitionSpec()
-        if path[-1].key == "kernel" and leaf.ndim == 2:
-            if layer in _BY_OUTPUT and leaf.shape[0] % self.mesh.shape["model"] == 0:
-                spec = PartitionSpec("model", None)
-            if layer in _BY_INPUT and leaf.shape[1] % self.mesh.shape["model"] == 0:
-                spec = PartitionSpec(None, "model")
+        if path[-1].key == "kernel" and leaf.ndim >= 2:
+            stacked = [None] * (leaf.ndim - 2)  # of several layers
+            if layer in _BY_OUTPUT and leaf.shape[-2] % self.mesh.shape["model"] == 0:
+                spec = PartitionSpec(*stacked, "model", None)
+            if layer in _BY_INPUT and leaf.shape[-1] % self.mesh.shape["model"] == 0:
+                spec = PartitionSpec(*stacked, None, "model")
         return NamedSharding(self.mesh, spec)
 
 

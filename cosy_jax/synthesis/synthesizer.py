@@ -61,9 +61,11 @@ class Synthesizer:
         devices: Devices = ONE_DEVICE,
         voices: str | Path | None = None,
         adapter: str | Path | None = None,
+        as_stored: bool = False,
     ) -> None:
         """`llm` is "auto" (RL weights where there are any), "rl" or "base"; `voices` the folder of saved voices, None
-        for the user's own, where a name is looked for before the weights'; `adapter` one of low-rank changes. CosyError
+        for the user's own, where a name is looked for before the weights'; `adapter` one of low-rank changes;
+        `as_stored` keeps parameters by the modules' own names where a platform's programs want another form. CosyError
         where a folder lacks something."""
         self.weights = Path(weights)
         self.config: ModelConfig = open_folder(self.weights)
@@ -73,7 +75,7 @@ class Synthesizer:
         self._voices = Path(voices) if voices else None
         self.adapter = Path(adapter) if adapter else None
         changes = read_adapter(self.adapter, self.config) if self.adapter else None
-        self._params = Parameters(self.weights, self.config, self.llm, precision, devices, changes)
+        self._params = Parameters(self.weights, self.config, self.llm, precision, devices, changes, as_stored)
 
     @property
     def voices(self) -> tuple[Path, ...]:

@@ -109,11 +109,7 @@ class HiFT(nn.Module):
             branches = [block(x) for block in self.resblocks[stage * kernels : (stage + 1) * kernels]]
             x = sum(branches[1:], branches[0]) / kernels
         # 0.01, not leaky_slope: the reference leaves this one at PyTorch's default.
-        x = self.conv_post(jax.nn.leaky_relu(x, 0.01))
-        bins = c.n_fft // 2 + 1
-        magnitude = jnp.minimum(jnp.exp(x[..., :bins]), _MAX_MAGNITUDE)
-        phase = jnp.sin(x[..., bins:])
-        spectrum = jnp.concatenate([magnitude * jnp.cos(phase), magnitude * jnp.sin(phase)], axis=-1)
+        spectrum = to_spectrum(self.conv_post(jax.nn.leaky_relu(x, 0.01)), c)
         audio = istft(spectrum, frames * stft_per_frame + 1, c.n_fft, c.hop, self.precision)
         return jnp.clip(audio, -c.audio_limit, c.audio_limit)
 
@@ -124,6 +120,14 @@ class HiFT(nn.Module):
         noise = jnp.zeros((mel.shape[1] * self.config.samples_per_frame, self.config.harmonics))
         frames = jnp.full(mel.shape[0], mel.shape[1])
         return self.decode(mel.astype(jnp.float32), frames, self.excitation(f0, sines, noise), frames)
+
+
+def to_spectrum(x: jax.Array, config: VocoderConfig) -> jax.Array:
+    """Log magnitudes and what phases are the sine of, (..., 2 K) -> real and imaginary parts (..., 2 K)."""
+    bins = config.n_fft // 2 + 1
+    magnitude = jnp.minimum(jnp.exp(x[..., :bins]), _MAX_MAGNITUDE)
+    phase = jnp.sin(x[..., bins:])
+    return jnp.concatenate([magnitude * jnp.cos(phase), magnitude * jnp.sin(phase)], axis=-1)
 
 
 def mask_frames(mel: jax.Array, frames: jax.Array) -> jax.Array:

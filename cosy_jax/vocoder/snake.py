@@ -21,7 +21,12 @@ class Snake(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         alpha = self.param("alpha", nn.initializers.ones, (x.shape[-1],))
-        return x + sine_squared(x * alpha) / (alpha + 1e-9)
+        return snake(x, alpha)
+
+
+def snake(x: jax.Array, alpha: jax.Array) -> jax.Array:
+    """x (..., C), alpha (C,) -> (..., C)."""
+    return x + sine_squared(x * alpha) / (alpha + 1e-9)
 
 
 @jax.custom_jvp

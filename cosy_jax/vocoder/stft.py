@@ -17,7 +17,7 @@ def _window(n_fft: int) -> np.ndarray:
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
 
 
-def _analysis_matrix(n_fft: int) -> np.ndarray:
+def analysis_matrix(n_fft: int) -> np.ndarray:
     """Windowed real DFT: (N, 2 K), real parts then imaginary parts."""
     angles = 2 * np.pi * np.outer(np.arange(n_fft), np.arange(n_fft // 2 + 1)) / n_fft
     return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) * _window(n_fft)[:, None]
@@ -38,13 +38,8 @@ def stft(x: jax.Array, lengths: jax.Array, n_fft: int, hop: int, precision: Prec
 
     Only the first lengths / hop + 1 frames of a row mean anything.
     """
-    half = n_fft // 2
-    tail_index = jnp.maximum(lengths[:, None] - 2 - jnp.arange(half), 0)
-    tail = jnp.take_along_axis(x, tail_index, axis=1)
-    x = jnp.pad(x, ((0, 0), (0, half)))
-    x = jax.vmap(lambda row, end, at: lax.dynamic_update_slice(row, end, (at,)))(x, tail, lengths)
-    x = jnp.concatenate([x[:, half:0:-1], x], axis=1)
-    kernel = jnp.asarray(_analysis_matrix(n_fft)[:, None], precision.compute)
+    x = reflected(x, lengths, n_fft)
+    kernel = jnp.asarray(analysis_matrix(n_fft)[:, None], precision.compute)
     return lax.conv_general_dilated(
         x[..., None],
         kernel,
@@ -55,15 +50,31 @@ def stft(x: jax.Array, lengths: jax.Array, n_fft: int, hop: int, precision: Prec
     )
 
 
+def reflected(x: jax.Array, lengths: jax.Array, n_fft: int) -> jax.Array:
+    """x (B, S) with its reflections at 0 and at each row's own length (B,): (B, S + N)."""
+    half = n_fft // 2
+    tail_index = jnp.maximum(lengths[:, None] - 2 - jnp.arange(half), 0)
+    tail = jnp.take_along_axis(x, tail_index, axis=1)
+    x = jnp.pad(x, ((0, 0), (0, half)))
+    x = jax.vmap(lambda row, end, at: lax.dynamic_update_slice(row, end, (at,)))(x, tail, lengths)
+    return jnp.concatenate([x[:, half:0:-1], x], axis=1)
+
+
 def istft(spectrum: jax.Array, frames: jax.Array, n_fft: int, hop: int, precision: Precision = FLOAT32) -> jax.Array:
     """Spectrum (B, F, 2 K) of which each row's first `frames` (B,) count -> (B, (F - 1) * hop)."""
-    mask = length_mask(frames, spectrum.shape[1])[..., None]
+    half = n_fft // 2
+    return inverse(spectrum, length_mask(frames, spectrum.shape[1]), n_fft, hop, precision)[:, half:-half]
+
+
+def inverse(spectrum: jax.Array, valid: jax.Array, n_fft: int, hop: int, precision: Precision) -> jax.Array:
+    """Spectrum (B, F, 2 K) of which the frames count that are valid, bool (B, F) -> (B, (F - 1) * hop + N), from the
+    beginning of the first window to the end of the last one."""
+    mask = valid[..., None]
     matrix = jnp.asarray(_synthesis_matrix(n_fft), precision.compute)
     pieces = jnp.where(mask, precision.einsum("bfk,kn->bfn", spectrum, matrix), 0.0)
     envelope = jnp.where(mask, jnp.asarray(_window(n_fft) ** 2, precision.compute), 0.0)
     signal, weight = _overlap_add(pieces, hop), _overlap_add(envelope, hop)
-    half = n_fft // 2
-    return (signal / jnp.where(weight > 1e-11, weight, 1.0))[:, half:-half]
+    return signal / jnp.where(weight > 1e-11, weight, 1.0)
 
 
 def _overlap_add(pieces: jax.Array, hop: int) -> jax.Array:

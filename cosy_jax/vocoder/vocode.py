@@ -12,6 +12,7 @@ from cosy_jax.config import VocoderConfig
 from cosy_jax.nn import backend
 from cosy_jax.nn.layers import length_mask
 from cosy_jax.nn.programs import program
+from cosy_jax.vocoder.blocks import JOINED, decode_in_blocks
 from cosy_jax.vocoder.hift import HiFT, mask_frames
 from cosy_jax.vocoder.source import SourcePast
 
@@ -77,6 +78,10 @@ def decode(
     source = model.apply({"params": params}, f0.astype(jnp.float32), sines, noise, method="excitation")
     frames = source_frames - jnp.where(final, 0, config.lookahead)
     mel = mask_frames(mel, source_frames)
-    samples = model.apply({"params": params}, mel, frames, source, source_frames, method="decode")
+    given = mel, frames, source, source_frames
+    if JOINED in params:
+        samples = decode_in_blocks(params, *given, config)
+    else:
+        samples = model.apply({"params": params}, *given, method="decode")
     lengths = (frames - jnp.where(final, 0, 1)) * config.samples_per_frame
     return jnp.where(length_mask(lengths, samples.shape[1]), samples, 0.0), lengths, source

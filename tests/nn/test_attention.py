@@ -35,6 +35,17 @@ def test_blocks_of_any_size(monkeypatch, rows, block_bytes):
     np.testing.assert_allclose(ours, exact(*arrays), atol=2e-6)
 
 
+@pytest.mark.parametrize("rows", [1, 24])
+@pytest.mark.parametrize("allowed", [1, 2 * 6 * 40 * 4 * 7, 10**9])  # one query at a time, six, all
+def test_queries_in_groups_on_a_tpu(monkeypatch, rows, allowed):
+    monkeypatch.setattr(attention, "_TPU_BYTES", allowed)
+    arrays = inputs(rows=rows)
+    with backend.pretend("tpu"):
+        program = jax.jit(lambda *x: attention.attend(*x, FLOAT32)).lower(*arrays)
+        np.testing.assert_allclose(program.compile()(*arrays), exact(*arrays), atol=2e-6)
+    assert ("stablehlo.while" in program.as_text()) == (allowed < 10**9)
+
+
 @pytest.mark.parametrize(("precision", "limit"), [(FLOAT32, 2e-6), (BFLOAT16, 2e-2)])
 def test_without_blocks_where_the_backend_is_no_cpu(precision, limit):
     """cuDNN is asked for in bfloat16; here it is not there, and the plain way takes over."""

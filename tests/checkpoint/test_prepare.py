@@ -1,0 +1,48 @@
+"""Parameters in a TPU's form speak as those that are stored do."""
+
+import jax
+import numpy as np
+import pytest
+
+from cosy_jax.checkpoint.prepare import prepare
+from cosy_jax.compare.snr import snr_db
+from cosy_jax.nn import backend
+from cosy_jax.prompt.encode import Prompt
+from cosy_jax.synthesis.synthesizer import Synthesizer
+from tests.conftest import TINY
+
+
+def prompt():
+    random = np.random.default_rng(0)
+    mel = random.normal(-6, 2, (20, 80)).astype(np.float32)
+    return Prompt(np.arange(10, dtype=np.int32), mel, random.standard_normal(192, np.float32))
+
+
+def rendered(synthesizer):
+    mel = synthesizer.mel(np.arange(100, 115, dtype=np.int32), prompt())
+    return mel, synthesizer.vocode(mel)
+
+
+@pytest.mark.slow
+def test_looped_stages_speak_the_same(synthesizer):
+    with backend.pretend("tpu"):
+        looped = Synthesizer(TINY, llm="base")
+        assert "blocks" in looped.params("flow")["dit"] and "stages" in looped.params("vocoder")
+        # What is not on the device would be sent there with every call.
+        assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(looped.params("vocoder")))
+        mel, audio = rendered(looped)
+    wanted = rendered(synthesizer)
+    assert np.abs(mel - wanted[0]).max() < 1e-4
+    # The phase sums F0 over time, so that the audio is further off than its mel.
+    assert snr_db(audio, wanted[1]) > 50
+
+
+def test_other_platforms_and_stages_keep_what_is_stored(synthesizer):
+    params = {"dit": {}}
+    assert prepare("flow", params, synthesizer.config) is params
+    with backend.pretend("gpu"):
+        assert prepare("flow", params, synthesizer.config) is params
+    with backend.pretend("tpu"):
+        assert prepare("llm", params, synthesizer.config) is params
+        kept = Synthesizer(TINY, llm="base", as_stored=True)
+        assert "ups_0" in kept.params("vocoder")
