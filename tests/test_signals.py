@@ -20,7 +20,7 @@ from tests.reference import REPOSITORY
 
 DATA = REPOSITORY / "tests" / "data"
 CACHE = REPOSITORY / ".pytest_cache" / "xla"
-SECONDS = 15.0  # of signals to a command, but each of them once
+SECONDS = 6.0  # of signals to a command, but each of them once
 ROUNDS = 3
 EARLY = 0.3  # seconds
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGKILL: None}
