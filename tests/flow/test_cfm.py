@@ -57,6 +57,7 @@ def solve_row(synthesizer):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streaming", [False, True])
 def test_padding_changes_nothing(solve_row, streaming):
     alone, padded = solve_row(31, 31, streaming=streaming), solve_row(31, 47, streaming=streaming)

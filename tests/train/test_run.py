@@ -65,6 +65,7 @@ def test_a_run_in_two_parts_is_the_run_whole(tmp_path):
     assert all(0 < line["product_share"] < 1.5 for line in lines if "ids_per_second" in line)
 
 
+@pytest.mark.slow
 def test_low_rank_changes_are_an_adapter_and_a_model(tmp_path):
     train(plan(tmp_path, lora_rank=2, learning_rate=0.01, steps=2))
     adapted = Synthesizer(TINY, llm="base", adapter=tmp_path / "adapter").params("llm")

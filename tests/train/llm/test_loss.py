@@ -26,6 +26,7 @@ def plain_loss(params, rows, config):
     return -jnp.sum(picked * kept), jnp.sum(kept), jnp.sum(right & kept)
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_over_all_logits(synthesizer, rows):
     params, config = synthesizer.params("llm"), synthesizer.config.llm
     wanted = plain_loss(params, rows, config)
