@@ -184,10 +184,11 @@ def flag(field: str) -> str:
     return _FLAGS.get(field) or f"--{field.replace('_', '-')}"
 
 
-def start_jax(args: argparse.Namespace) -> None:
-    """Sets up logging, warnings, the device and the compilation cache; call before the first computation."""
+def start_jax(args: argparse.Namespace, whole: bool = False) -> None:
+    """Sets up logging, warnings, the device and the compilation cache, `whole` as `compile_cache.start_jax` says; call
+    before the first computation."""
     warnings.showwarning = say_warning
-    compile_cache.start_jax(args.compile_cache, args.verbose, args.device)
+    compile_cache.start_jax(args.compile_cache, args.verbose, args.device, whole)
     from cosy_jax.text.normalise import NoWetextWarning
 
     warnings.simplefilter("ignore", NoWetextWarning)  # commands that read text say it in a sentence of their own

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_writable(args.out)
     check_suffix(args.out)
-    start_jax(args)
+    start_jax(args, whole=True)
     from cosy_jax.audio.speed import check_speed
     from cosy_jax.nn.precision import get_precision
     from cosy_jax.synthesis.request import check_voice_choice

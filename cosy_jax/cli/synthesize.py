@@ -79,7 +79,7 @@ def _add_stream_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check_outputs(args)
-    start_jax(args)
+    start_jax(args, whole=True)
     from cosy_jax.cli.stream import speak_stream
     from cosy_jax.nn.precision import get_precision
     from cosy_jax.synthesis.stage import Stage

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     for name in ("speech", "recording"):
         if not 0.5 <= getattr(args, name) <= 30:
             raise CosyError(f"--{name} is {getattr(args, name):g} s: give 0.5 to 30.")
-    start_jax(args)
+    start_jax(args, whole=True)
     from cosy_jax.nn import stored
     from cosy_jax.nn.compile_log import count_compilations
     from cosy_jax.nn.precision import get_precision

@@ -25,9 +25,12 @@ def default_cache() -> str:
     return os.environ.get("COSY_JAX_CACHE") or (str(folder / ".cache" / "cosy_jax") if folder else OFF)
 
 
-def start_jax(cache: str, verbose: bool = False, device: str | None = None) -> None:
+def start_jax(cache: str, verbose: bool = False, device: str | None = None, whole: bool = False) -> None:
     """Computes on a `device` of `DEVICES`, None for the best there is, and keeps compiled programs in the folder
     `cache`, or nowhere where it is "off"; quiet unless `verbose`.
+
+    `whole`: the large ones also whole, for what computes in one thread alone. To compile one of them JAX's cache is
+    switched off, in all threads.
 
     Call it before the first computation. CosyError where there is no such device; `CacheWarning` where the folder
     cannot be written, and nothing is kept.
@@ -45,11 +48,12 @@ def start_jax(cache: str, verbose: bool = False, device: str | None = None) -> N
         jax.config.update("jax_compilation_cache_dir", cache)
         # The smallest programs too: a second run is to compile nothing at all.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-        _keep_programs(Path(cache))
+        if whole:
+            _keep_programs(Path(cache))
 
 
 def _keep_programs(folder: Path) -> None:
-    """Also has the large ones stored whole, so that a second run does not even trace them."""
+    """Has the large ones stored whole, so that a second run does not even trace them."""
     from cosy_jax.nn import stored  # jax, not above
 
     stored.keep_in(folder)

@@ -105,6 +105,7 @@ def test_user_without_account_or_home(monkeypatch, tmp_path, capsys):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", nobody)
+    monkeypatch.setenv("COSY_JAX_WEIGHTS", str(TINY))  # which bring no voices
     for name in ("COSY_JAX_CACHE", "COSY_JAX_VOICES"):
         monkeypatch.delenv(name, raising=False)
     assert default_cache() == "off"
