@@ -103,8 +103,8 @@ def compile_all(chip: Chip, data: int, model: int, config: ModelConfig, names: l
 
 def print_compiled(chip: Chip, mesh: tuple[int, int], compiled: list[Compiled]) -> None:
     data, model = mesh
-    print(f"\n{chip.name}, {data * model} chips: rows in {data} parts, weights in {model}" if data * model > 1
-          else f"\n{chip.name}, one chip")  # fmt: skip
+    several = f"{data * model} chips: rows in {data} parts, weights in {model}"
+    print(f"\n{chip.name}, {several if data * model > 1 else 'one chip'}")
     print_table(
         ("program", "sizes", "compiling, CPU s", "wall s", "arguments, GiB", "memory, GiB", "GFLOP", "GB", "least, ms"),
         [
