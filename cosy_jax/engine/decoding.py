@@ -24,8 +24,11 @@ Beside = Callable[[Callable[[int], list[Drawn]], int], Callable[[], list[Drawn]]
 class Decoding:
     """Segments in, speech tokens for them out, a block at a time: `start`, and `finish` when it is wanted."""
 
-    def __init__(self, rows: DecodeRows, config: ModelConfig, seconds: float, meters: Meters, beside: Beside) -> None:
+    def __init__(
+        self, rows: DecodeRows, config: ModelConfig, seconds: float, begins: int, meters: Meters, beside: Beside
+    ) -> None:
         self._rows, self._config, self._meters, self._beside = rows, config, meters, beside
+        self._begins = begins  # streams in one turn
         self._drawing: Callable[[], list[Drawn]] | None = None
         self._leaving: list[Segment] = []  # whose rows are free once the block is drawn
         self._seconds, self._longest = seconds, longest(config.flow, seconds)
@@ -36,10 +39,14 @@ class Decoding:
         return self._rows.counts.free
 
     def begin(self, streams: Iterable[Stream]) -> None:
-        """Gives each stream's next segments to the rows that are free; those of a whole request all at once."""
+        """Gives the next segments of at most `begins` streams to the rows that are free; those of whole requests all at
+        once."""
+        left = self._begins
         for stream in streams:
-            while self._may_begin(stream):
-                self._begin(stream)
+            if stream.work.whole or left:
+                left -= self._may_begin(stream) and not stream.work.whole
+                while self._may_begin(stream):
+                    self._begin(stream)
             self._hear(stream)
 
     def start(self, streams: Sequence[Stream], pieces_wait: bool) -> None:

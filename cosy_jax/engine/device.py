@@ -4,6 +4,7 @@ place."""
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,11 +13,13 @@ from cosy_jax.engine.decoding import BLOCK
 from cosy_jax.engine.limits import Budget, Limits
 from cosy_jax.flow.tracks import Tracks
 from cosy_jax.llm.rows import DecodeRows, RowSettings
-from cosy_jax.llm.seat import Drawn
 from cosy_jax.nn import backend, buckets
 from cosy_jax.prompt.encode import Prompt
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from cosy_jax.vocoder.streaming import VocoderState, VocoderStep, extend, init_state
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 _TEXT_IDS = 512  # of a voice's transcript, an instruction and a segment of a text
 
@@ -43,18 +46,24 @@ class Device:
 
         # Two programs of small arrays keep two cores busy where one does not; a GPU computes one after the other, and
         # the pieces, which somebody waits for, come first.
-        self._draws = ThreadPoolExecutor(1, "decode") if backend.host_platform() == "cpu" else None
+        self._second = ThreadPoolExecutor(1, "beside") if backend.host_platform() == "cpu" else None
 
-    def beside(self, draw: Callable[[int], list[Drawn]], steps: int) -> Callable[[], list[Drawn]]:
-        """Draws while other things are computed, or where that is of no use, afterwards; gives what waits for it."""
-        if self._draws is None:
-            return partial(draw, steps)
-        return self._draws.submit(draw, steps).result
+    @property
+    def side_by_side(self) -> bool:
+        """Whether something can be computed `beside` the flow."""
+        return self._second is not None
+
+    def beside(self, compute: Callable[[Given], Result], given: Given) -> Callable[[], Result]:
+        """Computes while other things are computed, one thing after the other, or where that is of no use, afterwards;
+        gives what waits for the result."""
+        if self._second is None:
+            return partial(compute, given)
+        return self._second.submit(compute, given).result
 
     def close(self) -> None:
         """Ends the threads."""
-        if self._draws:
-            self._draws.shutdown()
+        if self._second:
+            self._second.shutdown()
 
     def silence(self) -> VocoderState:
         """The vocoder's state before an utterance."""

@@ -25,7 +25,7 @@ class Limits:
     seconds: float = 60.0  # the longest speech of one segment of a text
     recording: float = 30.0  # the longest recording of a voice, seconds
     ahead: float = 30.0  # seconds of unread audio at which a stream is paused
-    comfort: float = 3.0  # seconds ahead of its listener from which on a stream waits for others' first pieces
+    comfort: float = 1.0  # seconds ahead of its listener from which on a stream waits for others' first pieces
     left_chunks: int | None = None  # seconds that a stream looks back on; None: to its start
     piece_rows: int | None = None  # pieces in one program
     whole_rows: int | None = None  # whole utterances in one program
@@ -43,11 +43,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Budget:
-    """What an engine has: rows of the language model, of pieces and of whole utterances, and the flow's memory."""
+    """What an engine has: rows of the language model, of pieces and of whole utterances, and the flow's memory.
+
+    `begins` is how many streams begin to be decoded in one turn: as many as then get a piece, where their prefill would
+    keep the others' from being computed."""
 
     streams: int
     piece_rows: tuple[int, ...]
     whole_rows: int
+    begins: int
     pages: int
     slots: int
     page_bytes: int
@@ -65,7 +69,7 @@ def make_budget(limits: Limits, config: FlowConfig, precision: Precision) -> Bud
     """The budget within the limits; CosyError where the memory is not enough for one stream of a minute."""
     cpu = backend.host_platform() == "cpu"
     streams = limits.streams or (16 if cpu else 64)
-    rows = limits.piece_rows or min(4 if cpu else 16, streams)
+    rows = min(limits.piece_rows or (_cpu_rows() if cpu else 16), streams)
     page, slot = page_bytes(config, precision), slot_bytes(config)
     slots = 2 * streams  # a voice has one, too
     memory = limits.memory or int(_SHARE * _free_memory())
@@ -77,7 +81,14 @@ def make_budget(limits: Limits, config: FlowConfig, precision: Precision) -> Bud
             "memory",
         )
     piece_rows = tuple(count for count in buckets.STREAM_ROWS if count <= rows)
-    return Budget(streams, piece_rows, limits.whole_rows or (1 if cpu else 16), int(pages), slots, page, slot)
+    begins = piece_rows[-1] if cpu else streams
+    return Budget(streams, piece_rows, limits.whole_rows or (1 if cpu else 16), begins, int(pages), slots, page, slot)
+
+
+def _cpu_rows() -> int:
+    """A few cores are filled by one piece: four of them take up to 1.5 times as long together as one after the other,
+    and the first waits for the last."""
+    return max(1, min(4, (os.cpu_count() or 1) // 2))
 
 
 def _free_memory() -> int:

@@ -39,9 +39,8 @@ class Scheduler:
         self._memory = Memory(device.tracks, self._voices, config.flow, limits, budget.pages)
         pads = backend.host_platform() != "cpu"
         order = Order(limits.comfort, budget.piece_rows, buckets.STREAM_FRAMES, pads)
-        ratio = config.flow.token_mel_ratio
-        self._speaking = Speaking(device, self._memory, order, config.sample_rate, ratio, self.meters)
-        self._decoding = Decoding(device.rows, config, limits.seconds, self.meters, device.beside)
+        self._speaking = Speaking(device, self._memory, order, config, self.meters)
+        self._decoding = Decoding(device.rows, config, limits.seconds, budget.begins, self.meters, device.beside)
         self._queue: deque[Stream] = deque()
         self._active: list[Stream] = []  # by age
 
@@ -65,7 +64,7 @@ class Scheduler:
         self._drop_cancelled()
         self._admit()
         listening = [stream for stream in self._active if not stream.work.whole and not self._pauses(stream)]
-        ready = self._speaking.candidates(listening)
+        ready = self._speaking.candidates(listening, self._clock())
         self._decoding.start(self._active, bool(ready))
         spoke = self._speaking.speak(ready, self._streams(), self._clock(), self._give, self._fail)
         if not ready:

@@ -43,7 +43,7 @@ class Segment:
         self._run = 0  # of silent ids
         self._hops = hops(len(prompt), config)
         self._until = len(prompt) + next(self._hops)
-        self.ended = self.spoken = False  # by the language model; to its end
+        self.ended = self.complete = self.spoken = False  # by the language model, the flow; given to its end
         self.decoding = not isinstance(source, np.ndarray)  # has a row
         self.track: Track | None = None  # once a piece is due
         self.vocoder: VocoderState | None = None
@@ -82,7 +82,7 @@ class Segment:
 
     def next_step(self) -> Step | None:
         """The piece that could be solved now."""
-        if self.track is None or self.spoken or (self.missing and not self.ended):
+        if self.track is None or self.complete or (self.missing and not self.ended):
             return None
         ratio = self._config.token_mel_ratio
         largest = self.track.frames // ratio + LARGEST * self._config.chunk_frames // ratio
@@ -92,7 +92,7 @@ class Segment:
 
     def solved(self, step: Step) -> None:
         """The next piece begins behind this one."""
-        self.spoken = step.last
+        self.complete = step.last
         if step.until == self._until:
             self._until += next(self._hops)
 

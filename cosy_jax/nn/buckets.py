@@ -16,7 +16,7 @@ SPEECH_TOKENS = (
     *(2750, 3375, 4125, 5000, 6125, 7500),  # 7500: 300 s, the end of the reference's noise
 )
 # Mel frames of one piece of a stream, and rows of pieces that are solved together.
-STREAM_FRAMES = (100, 200)
+STREAM_FRAMES = (50, 100, 200)
 STREAM_ROWS = (1, 2, 4, 8, 16)
 # Mel frames that the vocoder sees at once: a piece and the tail in front of it.
 STREAM_WINDOW = (50, 100, 150, 250, 350, 500, 750, 1000, 1500, 2500)

@@ -92,10 +92,11 @@ class Simulated:
 
     rows: Rows
     tracks: Batches
+    side_by_side: bool = False
     whole: list = field(default_factory=list)
 
-    def beside(self, draw, steps):
-        return lambda: draw(steps)
+    def beside(self, compute, given):
+        return lambda: compute(given)
 
     def silence(self):
         return init_state(CONFIG.vocoder)
@@ -108,11 +109,11 @@ class Simulated:
         return [np.zeros(2 * len(tokens) * SAMPLES, np.float32) for tokens, *_ in items]
 
 
-def scheduler(limits=None, costs=None, streams=8, pages=200):
+def scheduler(limits=None, costs=None, streams=8, pages=200, begins=None, side_by_side=False):
     """A scheduler over a simulated device, the device, and its clock. Nobody reads until all is spoken."""
     clock, costs = Clock(), costs or Costs()
-    budget = Budget(streams, (1, 2, 4, 8), 4, pages, 2 * streams, 1, 1)
-    device = Simulated(Rows(clock, costs, streams), Batches(clock, costs, pages, 2 * streams))
+    budget = Budget(streams, (1, 2, 4, 8), 4, begins or streams, pages, 2 * streams, 1, 1)
+    device = Simulated(Rows(clock, costs, streams), Batches(clock, costs, pages, 2 * streams), side_by_side)
     return Scheduler(device, CONFIG, budget, limits or Limits(ahead=1e6), clock), device, clock
 
 

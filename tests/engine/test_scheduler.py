@@ -51,6 +51,18 @@ def test_pieces_never_shrink_under_overload():
     assert work.meters.late_pieces > 0 and work.meters.finished == 30
 
 
+def test_a_first_piece_does_not_wait_until_everybody_has_begun():
+    work, device, clock = scheduler(begins=1)
+    several = [stream(clock, 100, of=voice(60, index)) for index in range(4)]
+    for each in several:
+        work.submit(each)
+    while not several[0].ticket.unread:
+        work.turn()
+    assert several[0].begun == 1 and several[3].begun == 0
+    run(work)
+    assert work.meters.finished == 4
+
+
 def test_light_load_keeps_every_listener_supplied():
     work, device, clock = scheduler(streams=8)
     for index in range(8):
@@ -154,10 +166,11 @@ requests = st.lists(
 
 
 @EXAMPLES
-@given(requests, st.integers(24, 60), st.integers(1, 6), st.data())
-def test_any_load_ends_with_all_audio_and_all_memory(wanted, pages, places, data):
+@given(requests, st.integers(24, 60), st.integers(1, 6), st.booleans(), st.data())
+def test_any_load_ends_with_all_audio_and_all_memory(wanted, pages, places, like_cpu, data):
     """Little memory, many streams, some cancelled, at any times: no deadlock, nothing lost, nothing kept."""
-    work, device, clock = scheduler(costs=Costs(0.01, 0.1, 0.1), streams=places, pages=pages)
+    costs, begins = Costs(0.01, 0.1, 0.1), 1 if like_cpu else None
+    work, device, clock = scheduler(None, costs, places, pages, begins, side_by_side=like_cpu)
     sent = []
     for lengths, seed, whole, pause in wanted:
         one = stream(clock, *lengths, of=voice(60 + 30 * seed, seed), whole=whole)
