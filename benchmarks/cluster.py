@@ -1,10 +1,10 @@
 """How a manifest's speed grows with nodes, and what Ray costs.
 
-    python -m benchmarks.cluster --weights weights/embedded [--lines 400] [--block-lines 20] [--json FILE]
+    python -m benchmarks.cluster --weights weights/embedded [--lines 400] [--block-lines 20] [--nodes 1 2] [--json FILE]
 
-speaks the same lines by `cosy-jax batch` on one core, on a Ray cluster of one node with one core, and on one of two
-such nodes. A node is pinned to its core, head and driver to those of all nodes. Seconds a line are the difference of a
-run of all lines and one of a few, so that starting, loading and tracing cancel out; the first run compiles.
+speaks the same lines by `cosy-jax batch` on one core, and on Ray clusters of one or more nodes with one core each. A
+node is pinned to its core, head and driver to those of all nodes. Seconds a line are the difference of a run of all
+lines and one of a few, so that starting, loading and tracing cancel out; the first run compiles.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,25 +79,24 @@ def write_manifest(path: Path, lines: int) -> Path:
     return path
 
 
-def measure(weights: str, lines: int, block_lines: int, few: int) -> list[Figure]:
-    """The three sides, each behind a run of `few` lines, and then all of them."""
+def measure(weights: str, lines: int, block_lines: int, few: int, sizes: Sequence[int]) -> list[Figure]:
+    """Each side, behind a run of `few` lines; `sizes` are the clusters', in nodes."""
     with tempfile.TemporaryDirectory() as folder:
         warm = write_manifest(Path(folder) / "warm.jsonl", len(TEXTS) * SEEDS)
         some, all_of_them = (write_manifest(Path(folder) / f"{count}.jsonl", count) for count in (few, lines))
         speak(warm, weights)
         with pinned([0]):
             sides = {"plain": _seconds_a_line(some, all_of_them, lines - few, weights)}
-        for nodes in (1, 2):
+        for nodes in sizes:
             with cluster(nodes) as address:
                 options = ("--ray", address, "--worker-cpus", "1", "--block-lines", str(block_lines))
                 sides[f"Ray, nodes: {nodes}"] = _seconds_a_line(some, all_of_them, lines - few, weights, *options)
     figures = [Figure(f"{name}, lines a second", 1 / seconds, "lines/s") for name, seconds in sides.items()]
-    plain, one, two = sides.values()
-    return [
-        *figures,
-        Figure("overhead of Ray", 100 * (one / plain - 1), "%"),
-        Figure("two nodes / one", one / two, "x"),
-    ]
+    plain, first, *more = sides.values()
+    figures.append(Figure(f"overhead of Ray, nodes: {sizes[0]}", 100 * (sizes[0] * first / plain - 1), "%"))
+    for nodes, seconds in zip(sizes[1:], more, strict=True):
+        figures.append(Figure(f"{nodes} nodes / {sizes[0]}", first / seconds, "x"))
+    return figures
 
 
 def _seconds_a_line(some: Path, all_of_them: Path, difference: int, weights: str, *options: str) -> float:
@@ -111,10 +110,11 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=400)
     parser.add_argument("--few", type=int, default=40, help="lines of the run that is taken off")
     parser.add_argument("--block-lines", type=int, default=20)
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2], help="sizes of the clusters (default: 1 2)")
     add_json_option(parser)
     args = parser.parse_args()
     print(describe_machine())
-    figures = measure(args.weights, args.lines, args.block_lines, args.few)
+    figures = measure(args.weights, args.lines, args.block_lines, args.few, args.nodes)
     print_figures(figures)
     write_figures(args.json, figures)
 
