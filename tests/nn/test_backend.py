@@ -63,7 +63,7 @@ def traced_solve(synthesizer, precision):
 @pytest.mark.parametrize(
     ("precision", "batch", "ways"),
     [
-        (FLOAT32, 1, {_CACHE_WRITTEN_BY_SELECT}),
+        (FLOAT32, 1, set()),
         (BFLOAT16, 1, {_CACHE_WRITTEN_BY_SELECT, _SECOND_ROW}),
         (INT8, 1, {_CACHE_WRITTEN_BY_SELECT, _PAIR_OF_INTEGERS}),
         (BFLOAT16, 12, {_CACHE_WRITTEN_BY_SELECT, _ROWS_IN_GROUPS}),
@@ -74,7 +74,7 @@ def test_decode_loop(platform, precision, batch, ways):
     arguments, static = generate_arguments(precision, batch)
     text = generate.trace(*arguments, **static).lower(lowering_platforms=(platform,)).as_text()
     assert found(text, *_CPU_WAYS) == (ways if platform == "cpu" else set())
-    assert bool(found(text, _CACHE_WRITTEN_BY_SCATTER)) == (platform != "cpu")
+    assert bool(found(text, _CACHE_WRITTEN_BY_SCATTER)) == (platform != "cpu" or precision is FLOAT32)
 
 
 @pytest.mark.parametrize("precision", [FLOAT32, BFLOAT16], ids=lambda precision: precision.name)
