@@ -44,9 +44,16 @@ def write_audio(path: str | Path, samples: np.ndarray, sample_rate: int) -> None
 
     The file appears under its name when it is complete. CosyError for another suffix or a failed write.
     """
+    with whole_audio(path, sample_rate) as audio:
+        audio.write(samples)
+
+
+@contextmanager
+def whole_audio(path: str | Path, sample_rate: int) -> Iterator[soundfile.SoundFile]:
+    """`write_audio` for samples (S,) that come one part after the other: the file appears when the block ends well."""
     check_suffix(path)
     with whole_file(path) as file, audio_file(file.name, path, sample_rate) as audio:
-        audio.write(samples)
+        yield audio
 
 
 def write_pieces(path: str | Path, pieces: Iterable[np.ndarray], sample_rate: int) -> None:

@@ -1,6 +1,7 @@
 """`cosy-jax convert-voice`: what is said in one recording, in the voice of another."""
 
 import argparse
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.common import (
@@ -50,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     check_voice_choice(**voice_fields(args))
     synthesizer = Synthesizer(args.weights, precision=get_precision(args.dtype), voices=args.voices)
 
-    def work(on_stage: "OnStage", on_part: "OnPart") -> "Speech":
+    def work(on_stage: "OnStage", on_part: "OnPart") -> "Iterator[Speech]":
         voice = synthesizer.find_voice(**voice_fields(args))
-        return synthesizer.convert_voice(args.source, voice, args.speed, on_stage, on_part)
+        return synthesizer.convert_segments(args.source, voice, args.speed, on_stage, on_part)
 
     produce(args, synthesizer, (Stage.PROMPT, Stage.SPEECH_TOKENS, Stage.FLOW, Stage.VOCODER), work)
     return 0

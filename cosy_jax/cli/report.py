@@ -3,8 +3,11 @@
 import argparse
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -18,40 +21,75 @@ if TYPE_CHECKING:
     from cosy_jax.synthesis.synthesizer import Synthesizer
 
 
+@dataclass
+class _Spoken:
+    """What is told of the segments, of which none is kept."""
+
+    sample_rate: int
+    samples: int = 0
+    tokens: int = 0
+    fallbacks: int = 0
+    seconds: "defaultdict[Stage, float]" = field(default_factory=lambda: defaultdict(float))
+
+    @property
+    def duration(self) -> float:
+        return self.samples / self.sample_rate
+
+    def add(self, segment: "Speech") -> None:
+        self.samples += len(segment.audio)
+        self.tokens += len(segment.tokens)
+        self.fallbacks += segment.fallbacks
+        for stage, taken in segment.seconds.items():
+            self.seconds[stage] += taken
+
+
 def produce(
     args: argparse.Namespace,
     synthesizer: "Synthesizer",
     stages: "Sequence[Stage]",
-    work: "Callable[[OnStage, OnPart], Speech]",
-) -> "Speech":
-    """The speech that `work` makes, once it is in the file --out and the report is printed.
+    work: "Callable[[OnStage, OnPart], Iterator[Speech]]",
+) -> None:
+    """Writes the segments that `work` makes into the file --out, each as it comes, and prints the report.
 
     The first of the `stages` is running when `work` starts; `work` tells of the others, and of their parts. Programs
-    and weights of stages that have run are handed back: the process ends with this utterance.
+    and weights of stages that have run are handed back, as the process ends with this utterance; but for the last two,
+    flow and vocoder, which segments take in turn.
     """
-    from cosy_jax.audio.write import write_audio
     from cosy_jax.nn.compile_log import count_compilations
     from cosy_jax.nn.programs import forget
 
     start = time.perf_counter()
+    begun: dict[Stage, float] = {}
     with count_compilations() as compiled, watched(stages) as (on_stage, on_part):
 
         def handed_on(stage: "Stage") -> None:
-            forget()
-            done, ahead = stages[: stages.index(stage)], stages[stages.index(stage) :]
-            synthesizer.release(*_weights(done) - _weights(ahead))
+            if stage not in begun and stage != stages[-1]:
+                forget()
+                done, ahead = stages[: stages.index(stage)], stages[stages.index(stage) :]
+                synthesizer.release(*_weights(done) - _weights(ahead))
+            begun.setdefault(stage, time.perf_counter())
             on_stage(stage)
 
-        speech = work(handed_on, on_part)
-    first = time.perf_counter() - start - sum(speech.seconds[stage] for stage in stages[1:])
-    write_audio(args.out, speech.audio, speech.sample_rate)
-    seconds = {str(stage): speech.seconds[stage] for stage in stages[1:]}
-    seconds = {str(stages[0]): first} | seconds | {"all": time.perf_counter() - start}
+        spoken = _write(args.out, work(handed_on, on_part))
+    seconds = {str(stage): spoken.seconds[stage] for stage in stages[1:]}
+    seconds = {str(stages[0]): begun[stages[1]] - start} | seconds | {"all": time.perf_counter() - start}
     if args.json:
-        put(_as_json(args.out, speech, seconds, compiled))
+        put(_as_json(args.out, spoken, seconds, compiled))
     else:
-        _print_report(args.out, speech, seconds, compiled)
-    return speech
+        _print_report(args.out, spoken, seconds, compiled)
+
+
+def _write(out: str, segments: "Iterator[Speech]") -> _Spoken:
+    """The file is opened when its first segment is there: all that can fail but for writing has been done once."""
+    from cosy_jax.audio.write import whole_audio
+
+    first = next(segments)
+    spoken = _Spoken(first.sample_rate)
+    with whole_audio(out, first.sample_rate) as file:
+        for segment in chain([first], segments):
+            file.write(segment.audio)
+            spoken.add(segment)
+    return spoken
 
 
 def _weights(stages: "Sequence[Stage]") -> set[str]:
@@ -61,24 +99,28 @@ def _weights(stages: "Sequence[Stage]") -> set[str]:
 @contextmanager
 def watched(stages: "Sequence[Stage]") -> "Iterator[tuple[OnStage, OnPart]]":
     """A bar over the stages and, where there are several, the parts of each; gives what is told of them."""
-    running = stages[0]
+    running, ends = stages[0], 1.0
+    share = dict.fromkeys(stages, 0.0)  # of each stage, how much is done
     with progress_bar() as bar:
         task = bar.add_task(running, total=len(stages))
 
         def on_stage(stage: "Stage") -> None:
-            nonlocal running
-            running = stage
-            bar.update(task, description=stage, completed=stages.index(stage))
+            nonlocal running, ends
+            if stage != running:
+                share[running] = ends
+            running, ends = stage, 1.0
+            bar.update(task, description=stage, completed=sum(share.values()))
 
         def on_part(done: int, parts: int) -> None:
+            nonlocal ends
             if parts > 1:
-                completed = stages.index(running) + done / parts
-                bar.update(task, description=f"{running} {done + 1}/{parts}", completed=completed)
+                share[running], ends = done / parts, (done + 1) / parts
+                bar.update(task, description=f"{running} {done + 1}/{parts}", completed=sum(share.values()))
 
         yield on_stage, on_part
 
 
-def _print_report(out: str, speech: "Speech", seconds: dict[str, float], compiled: "CompileCount") -> None:
+def _print_report(out: str, spoken: _Spoken, seconds: dict[str, float], compiled: "CompileCount") -> None:
     table = Table("stage", "seconds", box=None)
     for stage, value in seconds.items():
         table.add_row(stage, f"{value:.2f}")
@@ -86,12 +128,12 @@ def _print_report(out: str, speech: "Speech", seconds: dict[str, float], compile
     cached = f"{compiled.cached} from the cache, {compiled.whole} of them untraced"
     tell(f"programs: {compiled.compiled} compiled, {cached}, in {compiled.seconds:.1f} s")
     tell(
-        f"{out}: {speech.duration:.2f} s of speech, {len(speech.tokens)} speech tokens, "
-        f"real-time factor {seconds['all'] / speech.duration:.2f}"
+        f"{out}: {spoken.duration:.2f} s of speech, {spoken.tokens} speech tokens, "
+        f"real-time factor {seconds['all'] / spoken.duration:.2f}"
     )
 
 
-def _as_json(out: str, speech: "Speech", seconds: dict[str, float], compiled: "CompileCount") -> str:
+def _as_json(out: str, spoken: _Spoken, seconds: dict[str, float], compiled: "CompileCount") -> str:
     programs = {
         "compiled": compiled.compiled,
         "cached": compiled.cached,
@@ -100,12 +142,12 @@ def _as_json(out: str, speech: "Speech", seconds: dict[str, float], compiled: "C
     }
     report = {
         "out": out,
-        "seconds": round(speech.duration, 5),
-        "sample_rate": speech.sample_rate,
-        "tokens": len(speech.tokens),
-        "fallbacks": speech.fallbacks,
+        "seconds": round(spoken.duration, 5),
+        "sample_rate": spoken.sample_rate,
+        "tokens": spoken.tokens,
+        "fallbacks": spoken.fallbacks,
         "stages": {stage: round(value, 4) for stage, value in seconds.items()},
-        "real_time_factor": round(seconds["all"] / speech.duration, 4),
+        "real_time_factor": round(seconds["all"] / spoken.duration, 4),
         "programs": programs,
     }
     return json.dumps(report)

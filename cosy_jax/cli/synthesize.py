@@ -104,14 +104,20 @@ def run(args: argparse.Namespace) -> int:
         speak_stream(args, synthesizer, encoded(), streaming)
         return 0
 
-    def work(on_stage: "OnStage", on_part: "OnPart") -> "Speech":
-        return synthesizer.speak(encoded(), on_stage, on_part)
+    drawn: list[Speech] = []
 
-    speech = produce(args, synthesizer, (Stage.PROMPT, Stage.LANGUAGE_MODEL, Stage.FLOW, Stage.VOCODER), work)
+    def work(on_stage: "OnStage", on_part: "OnPart") -> "Iterator[Speech]":
+        for segment in synthesizer.speak_segments(encoded(), on_stage, on_part):
+            if args.plot:
+                drawn.append(segment)
+            yield segment
+
+    produce(args, synthesizer, (Stage.PROMPT, Stage.LANGUAGE_MODEL, Stage.FLOW, Stage.VOCODER), work)
     if args.plot:
         from cosy_jax.synthesis.plot import plot_speech
+        from cosy_jax.synthesis.speech import joined
 
-        plot_speech(args.plot, speech)
+        plot_speech(args.plot, joined(drawn))
     return 0
 
 

@@ -1,7 +1,8 @@
 """What comes of a request, and how long each stage took."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Speech:
-    """One spoken utterance."""
+    """One spoken utterance, or a segment of a long one."""
 
     audio: np.ndarray  # float32 (S,), in [-0.99, 0.99]
     sample_rate: int  # Hz
@@ -31,6 +32,20 @@ class Speech:
     def duration(self) -> float:
         """Seconds of audio."""
         return len(self.audio) / self.sample_rate
+
+
+def joined(segments: Iterable[Speech]) -> Speech:
+    """One or more segments, one after the other; seconds and draws added up."""
+    parts = list(segments)
+    stages = dict.fromkeys(stage for part in parts for stage in part.seconds)
+    return Speech(
+        np.concatenate([part.audio for part in parts]),
+        parts[0].sample_rate,
+        np.concatenate([part.tokens for part in parts]),
+        np.concatenate([part.mel for part in parts]),
+        sum(part.fallbacks for part in parts),
+        {stage: sum(part.seconds.get(stage, 0.0) for part in parts) for stage in stages},
+    )
 
 
 class NotFiniteError(CosyError):
@@ -48,24 +63,34 @@ def finite(values: np.ndarray, stage: Stage) -> np.ndarray:
 
 
 class Stopwatch:
-    """Names each stage as it starts, and each part in it, and keeps the stage's wall time."""
+    """Names each stage as it starts, and each part in it, and adds up the stage's wall time."""
 
     def __init__(self, on_stage: OnStage | None, on_part: OnPart | None = None) -> None:
-        self.on_stage, self.on_part = on_stage, on_part
-        self.seconds: dict[Stage, float] = {}
+        self._on_stage, self._on_part = on_stage, on_part
+        self._seconds = defaultdict[Stage, float](float)
 
     @contextmanager
     def __call__(self, stage: Stage) -> Iterator[None]:
         """Times the block as this stage."""
-        if self.on_stage:
-            self.on_stage(stage)
+        if self._on_stage:
+            self._on_stage(stage)
         start = time.perf_counter()
         yield
-        self.seconds[stage] = time.perf_counter() - start
+        self._seconds[stage] += time.perf_counter() - start
+
+    def part(self, done: int, parts: int) -> None:
+        """Tells that the running stage comes to its next part."""
+        if self._on_part:
+            self._on_part(done, parts)
 
     def each(self, parts: Sequence[T]) -> Iterator[T]:
         """The parts that the stage takes one after the other."""
         for done, part in enumerate(parts):
-            if self.on_part:
-                self.on_part(done, len(parts))
+            self.part(done, len(parts))
             yield part
+
+    def taken(self) -> dict[Stage, float]:
+        """Seconds of each stage since this was asked before."""
+        seconds = dict(self._seconds)
+        self._seconds.clear()
+        return seconds

@@ -8,7 +8,7 @@ from typing import TypeVar
 import jax
 import numpy as np
 
-from cosy_jax.audio.join import join_audio
+from cosy_jax.audio.join import fade
 from cosy_jax.audio.read import Waveform
 from cosy_jax.audio.speed import change_speed, check_speed
 from cosy_jax.checkpoint import reader
@@ -34,7 +34,7 @@ from cosy_jax.prompt.encode import Prompt, encode_prompt, speech_tokens
 from cosy_jax.recognise.recogniser import Recogniser
 from cosy_jax.synthesis.contexts import arriving_context, whole_contexts
 from cosy_jax.synthesis.request import Request, StreamOptions, check_voice_choice
-from cosy_jax.synthesis.speech import OnPart, OnStage, Speech, Stopwatch, finite
+from cosy_jax.synthesis.speech import OnPart, OnStage, Speech, Stopwatch, finite, joined
 from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.streaming import cached_solver, exact_solver, hops, stream_audio
 from cosy_jax.synthesis.voice import Voice, check_transcript_length, check_voice, heard, load_voice_recording
@@ -143,17 +143,24 @@ class Synthesizer:
         """Speak a request; a long text segment after segment, the joins faded.
 
         The request is data and so is the result: the same one gives the same speech. `on_stage` is called with each
-        stage before it runs, `on_part` before each segment in it. CosyError for a text without anything to speak, or
-        that arrives, a voice that cannot be had, and speech beyond 300 s a segment.
+        stage before it runs, `on_part` before each segment in it; of a long text flow and vocoder run in turn.
+        CosyError for a text without anything to speak, or that arrives, a voice that cannot be had, and speech beyond
+        300 s a segment.
         """
+        return joined(self.speak_segments(request, on_stage, on_part))
+
+    def speak_segments(
+        self, request: Request, on_stage: OnStage | None = None, on_part: OnPart | None = None
+    ) -> Iterator[Speech]:
+        """`speak`, each segment as soon as it is spoken and none of them kept: a text of any length in the memory of a
+        short one. What is decoded first, the speech tokens of all of it, is 100 bytes a second."""
         watch = Stopwatch(on_stage, on_part)
         with watch(Stage.PROMPT):
             request = self.resolve(request)
         with watch(Stage.LANGUAGE_MODEL):
             policy = self.policy(request.reference_slips)
             decoded = [self.decode(context, policy) for context in watch.each(self.contexts(request))]
-        tokens = [ids for ids, _ in decoded]
-        return self._render(tokens, request.voice_at_hand, request.speed, sum(count for _, count in decoded), watch)
+        yield from self._rendered(decoded, request.voice_at_hand, request.speed, watch)
 
     def convert_voice(
         self,
@@ -167,22 +174,37 @@ class Synthesizer:
 
         CosyError where the source is unreadable, truncated, below 16 kHz, shorter than 0.05 s, silent or constant.
         """
+        return joined(self.convert_segments(source, voice, speed, on_stage, on_part))
+
+    def convert_segments(
+        self,
+        source: str | Path | Waveform,
+        voice: str | Voice,
+        speed: float = 1.0,
+        on_stage: OnStage | None = None,
+        on_part: OnPart | None = None,
+    ) -> Iterator[Speech]:
+        """`convert_voice`, each segment as soon as it is spoken."""
         check_speed(speed)
         watch, voice = Stopwatch(on_stage, on_part), self.find_voice(voice)
         with watch(Stage.SPEECH_TOKENS):
             wavs, params = source_pieces(source, self.config), self.params("speech_tokenizer")
             tokens = [speech_tokens(wav, params, self.config) for wav in watch.each(wavs)]
-        return self._render(tokens, voice, speed, 0, watch)
+        yield from self._rendered([(ids, 0) for ids in tokens], voice, speed, watch)
 
-    def _render(
-        self, tokens: Sequence[np.ndarray], voice: Voice, speed: float, fallbacks: int, watch: Stopwatch
-    ) -> Speech:
-        with watch(Stage.FLOW):
-            mels = [change_speed(self.mel(part, voice.prompt), speed) for part in watch.each(tokens)]
-        with watch(Stage.VOCODER):
-            audio = join_audio([self.vocode(mel) for mel in watch.each(mels)], self.config.sample_rate)
-        whole = np.concatenate(tokens), np.concatenate(mels)
-        return Speech(audio, self.config.sample_rate, *whole, fallbacks, watch.seconds)
+    def _rendered(
+        self, decoded: Sequence[tuple[np.ndarray, int]], voice: Voice, speed: float, watch: Stopwatch
+    ) -> Iterator[Speech]:
+        """The segments of speech tokens (L,) and the draws that were repeated for them, faded where they join."""
+        rate, last = self.config.sample_rate, len(decoded) - 1
+        for index, (tokens, fallbacks) in enumerate(decoded):
+            with watch(Stage.FLOW):
+                watch.part(index, len(decoded))
+                mel = change_speed(self.mel(tokens, voice.prompt), speed)
+            with watch(Stage.VOCODER):
+                watch.part(index, len(decoded))
+                audio = fade(self.vocode(mel), rate, index > 0, index < last)
+            yield Speech(audio, rate, tokens, mel, fallbacks, watch.taken())
 
     def stream(self, request: Request, options: StreamOptions | None = None) -> Iterator[np.ndarray]:
         """Speak while it is decoded: yields pieces of audio, float32 (S,) at 24 kHz.

@@ -130,6 +130,20 @@ def test_interactive_needs_a_player_or_files(monkeypatch, tmp_path, capsys):
     assert "No player found" in told and all(f"leave --{name} out" in told for name in ("stream", "json", "plot"))
 
 
+def test_progress_of_stages_that_parts_take_in_turn(monkeypatch):
+    bar = Progress(disable=True)
+    monkeypatch.setattr("cosy_jax.cli.report.progress_bar", lambda: bar)
+    shown = []
+    with watched((Stage.LANGUAGE_MODEL, Stage.FLOW, Stage.VOCODER)) as (on_stage, on_part):
+        on_stage(Stage.LANGUAGE_MODEL)
+        for part in range(2):
+            for stage in (Stage.FLOW, Stage.VOCODER):
+                on_stage(stage)
+                on_part(part, 2)
+                shown.append((bar.tasks[0].description, bar.tasks[0].completed))
+    assert shown == [("flow 1/2", 1), ("vocoder 1/2", 1.5), ("flow 2/2", 2), ("vocoder 2/2", 2.5)]
+
+
 def test_progress_names_the_parts(monkeypatch):
     bar = Progress(disable=True)
     monkeypatch.setattr("cosy_jax.cli.report.progress_bar", lambda: bar)

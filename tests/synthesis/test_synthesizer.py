@@ -1,12 +1,14 @@
 """Speaking whole and in a stream, on the tiny model."""
 
 import itertools
+import weakref
 
 import numpy as np
 import pytest
 
 from cosy_jax.errors import CosyError
 from cosy_jax.synthesis.request import Request, StreamOptions
+from cosy_jax.synthesis.stage import Stage
 from cosy_jax.synthesis.voice import Voice
 from tests.reference import REPOSITORY
 
@@ -48,6 +50,30 @@ def test_long_text_is_spoken_in_segments_without_clicks(synthesizer, voice):
     ends = np.cumsum([960 * len(synthesizer.decode(segment, synthesizer.policy())[0]) for segment in segments])[:-1]
     assert max(jumps[end - 1] for end in ends) <= np.quantile(jumps, 0.5)
     assert max(abs(streamed[end] - streamed[end - 1]) for end in ends) <= np.quantile(np.abs(np.diff(streamed)), 0.5)
+
+
+@pytest.mark.slow
+def test_a_segment_is_there_before_the_next_one_is_made(synthesizer, voice):
+    request, stages = Request(LONG, voice), []
+    segments = synthesizer.speak_segments(request, stages.append)
+    first = next(segments)
+    assert stages == [Stage.PROMPT, Stage.LANGUAGE_MODEL, Stage.FLOW, Stage.VOCODER]
+    others = list(segments)
+    assert stages[4:] == [Stage.FLOW, Stage.VOCODER] * len(others) and others
+    whole = synthesizer.speak(request)
+    np.testing.assert_array_equal(whole.audio, np.concatenate([part.audio for part in (first, *others)]))
+    assert list(first.seconds) == stages[:4] and all(list(part.seconds) == stages[2:4] for part in others)
+    assert list(whole.seconds) == stages[:4]
+
+
+@pytest.mark.slow
+def test_a_segment_is_not_kept(synthesizer, voice):
+    kept: list[weakref.ref] = []
+    for segment in synthesizer.speak_segments(Request(LONG, voice)):
+        assert not any(audio() is not None for audio in kept)
+        kept.append(weakref.ref(segment.audio))
+        del segment
+    assert len(kept) > 1
 
 
 @pytest.mark.slow
