@@ -6,6 +6,7 @@ does not depend on what is spoken beside it.
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,7 @@ from cosy_jax.engine.meters import Meters
 from cosy_jax.engine.scheduler import Scheduler
 from cosy_jax.engine.streams import Stream, Work
 from cosy_jax.engine.ticket import Ticket
-from cosy_jax.engine.warm import warm
+from cosy_jax.engine.warm import Warming, warm
 from cosy_jax.errors import CosyError
 from cosy_jax.prompt.encode import speech_tokens
 from cosy_jax.synthesis.request import Request
@@ -46,6 +47,7 @@ class Engine:
         self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lock = threading.Condition()
         self._open: set[Ticket] = set()  # that have not ended
+        self._warmings: deque[Warming] = deque()
         self._closing = self._broken = False
         self._seconds = 1.0  # that a request takes, of late
         self._preparers = ThreadPoolExecutor(_PREPARING, "prepare")
@@ -96,27 +98,16 @@ class Engine:
 
     def warm(self, on_program: Callable[[int, int], None] = lambda done, of: None, whole: bool = False) -> None:
         """Compiles, or reads from the cache, all programs that requests in pieces can need, and with `whole` those of
-        whole ones, so that no request compiles. `on_program` is told how many of how many are there. CancelledError
-        where the engine is closed meanwhile."""
-        done, failures = threading.Event(), []
+        whole ones, so that no request compiles. Requests that come meanwhile are spoken first, with what they need
+        compiled for them. `on_program` is told how many of how many are there. CancelledError where the engine is
+        closed meanwhile."""
+        programs = warm(self._device, self._synthesizer, self.budget, self._limits, whole)
+        warming = Warming(programs, on_program)
         with self._lock:
             self._check_open()
-
-        def work() -> None:
-            try:
-                for counts in warm(self._device, self._synthesizer, self.budget, self._limits, whole):
-                    on_program(*counts)
-                    if self._closing:
-                        raise CancelledError("The engine was closed.")
-            except Exception as error:
-                failures.append(error)
-            finally:
-                done.set()
-
-        self._inbox.put(work)
-        done.wait()
-        if failures:
-            raise failures[0]
+            self._warmings.append(warming)
+        self._wake()
+        warming.wait()
 
     def close(self, drain: bool = True) -> None:
         """Takes no more requests; lets those there are end, or with `drain` false ends them."""
@@ -210,9 +201,10 @@ class Engine:
             self._lock.notify_all()
 
     def _run(self) -> None:
+        closed = CancelledError("The engine was closed.")
         try:
             self._work()
-            self._scheduler.fail_all(CancelledError("The engine was closed."))
+            self._scheduler.fail_all(closed)
         except Exception as error:
             # The arrays that the programs were given are gone: nobody can be spoken for any more.
             with self._lock:
@@ -220,14 +212,24 @@ class Engine:
                 self._lock.notify_all()
             self._scheduler.fail_all(error)
             self._end_all(error)
+        for warming in self._warmings:
+            warming.end(closed)
 
     def _work(self) -> None:
         while True:
-            due = self._scheduler.turn()
+            due = self._scheduler.turn() or self._warm_one()
             for message in self._messages(wait=not due):
                 if message is None:
                     return
                 message()
+
+    def _warm_one(self) -> bool:
+        """Runs a program for those who wait for all of them; whether there are any."""
+        if not self._warmings:
+            return False
+        if not self._warmings[0].step():
+            self._warmings.popleft()
+        return True
 
     def _messages(self, wait: bool) -> Iterator[Callable[[], None] | None]:
         if wait:
@@ -240,4 +242,4 @@ class Engine:
 
 
 def _nothing() -> None:
-    """Wakes the thread: something has been read or cancelled."""
+    """Wakes the thread: something has been read or cancelled, or is to be warmed."""

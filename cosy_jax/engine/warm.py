@@ -1,5 +1,6 @@
 """All programs of an engine's budget, run once on nothing, so that no request waits for a compiler."""
 
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -21,6 +22,38 @@ from cosy_jax.vocoder.streaming import VocoderStep, left_frames
 _FRAMES_A_SECOND = 100  # of both encoders' features
 
 Run = Callable[[], object]
+
+
+class Warming:
+    """Somebody who waits until all programs are there, while another thread runs one after the other."""
+
+    def __init__(self, programs: Iterator[tuple[int, int]], on_program: Callable[[int, int], None]) -> None:
+        self._programs, self._on_program = programs, on_program
+        self._ended = threading.Event()
+        self._failure: Exception | None = None
+
+    def step(self) -> bool:
+        """Runs one more; whether there was one."""
+        try:
+            counts = next(self._programs, None)
+            if counts is not None:
+                self._on_program(*counts)
+                return True
+            self.end()
+        except Exception as error:
+            self.end(error)
+        return False
+
+    def end(self, failure: Exception | None = None) -> None:
+        """Lets the one who waits go on, or fail."""
+        self._failure = failure
+        self._ended.set()
+
+    def wait(self) -> None:
+        """Until it has ended; raises its failure."""
+        self._ended.wait()
+        if self._failure is not None:
+            raise self._failure
 
 
 def warm(

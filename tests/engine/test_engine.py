@@ -187,6 +187,21 @@ def test_nothing_compiles_once_it_is_warm(synthesizer):
         assert compiled.programs == 0
 
 
+@pytest.mark.slow
+def test_requests_are_spoken_while_it_is_warmed(synthesizer, monkeypatch):
+    """By an engine that has one program after the other to compile, until it has spoken."""
+    tickets, until = [], time.monotonic() + 300
+
+    def programs(*_):
+        while not (tickets and tickets[0].done) and time.monotonic() < until:
+            yield 1, 2
+
+    monkeypatch.setattr("cosy_jax.engine.engine.warm", programs)
+    with Engine(synthesizer, Limits(streams=1, seconds=20)) as engine:
+        engine.warm(lambda done, of: tickets or tickets.append(engine.submit(requests(1)[0])))
+        assert tickets[0].done and len(tickets[0].result())
+
+
 def test_too_little_memory_is_one_sentence(synthesizer):
     with pytest.raises(CosyError, match="not enough for one stream"):
         Engine(synthesizer, Limits(memory=1000))
