@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cosy_jax.nn import int8
+from cosy_jax.nn import backend, int8
 from cosy_jax.nn.precision import FLOAT32, Precision
 
 _INIT = nn.initializers.normal(0.02)
@@ -100,18 +100,29 @@ def convolution(
 def grouped_convolution(
     x: jax.Array, kernel: jax.Array, groups: int, dilation: int, padding: tuple[int, int], precision: Precision
 ) -> jax.Array:
-    """`convolution`, whose gradient to the kernel is taken tap by tap.
+    """`convolution`, on a CPU group by group, whose gradient to the kernel is taken tap by tap.
 
-    XLA's own is 4 to 9 times slower on a CPU, and wrong (twice what it is) where rows are split over one axis of a mesh
-    and copied over another.
+    XLA's CPU backend takes 2.4 to 5 times as long for the groups at once; the numbers are the same. Its own gradient is
+    4 to 9 times slower, and wrong (twice what it is) where rows are split over one axis of a mesh and copied over
+    another.
     """
-    return convolution(x, kernel, groups, dilation, padding, precision)
+
+    def together(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return convolution(x, kernel, groups, dilation, padding, precision)
+
+    def apart(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        parts = zip(jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True)
+        return jnp.concatenate([convolution(*part, 1, dilation, padding, precision) for part in parts], axis=-1)
+
+    if groups == x.shape[-1]:  # a channel each
+        return together(x, kernel)
+    return backend.by_platform(x, kernel, cpu=apart, other=together)
 
 
 def _grouped_forward(
     x: jax.Array, kernel: jax.Array, groups: int, dilation: int, padding: tuple[int, int], precision: Precision
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return convolution(x, kernel, groups, dilation, padding, precision), (x, kernel)
+    return grouped_convolution(x, kernel, groups, dilation, padding, precision), (x, kernel)
 
 
 def _grouped_backward(

@@ -68,7 +68,7 @@ def test_a_segment_is_there_before_the_next_one_is_made(synthesizer, voice):
 
 @pytest.mark.slow
 def test_a_segment_is_not_kept(synthesizer, voice):
-    kept: list[weakref.ref] = []
+    kept = []
     for segment in synthesizer.speak_segments(Request(LONG, voice)):
         assert not any(audio() is not None for audio in kept)
         kept.append(weakref.ref(segment.audio))
