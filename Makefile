@@ -42,7 +42,7 @@ test: lint
 	$(PYTEST) -m "not slow"
 
 test-all: lint
-	$(PYTEST)
+	$(PYTEST) --durations=20 --durations-min=30
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ import pytest
 
 from cosy_jax.errors import CosyError
 
-INPUTS = int(os.environ.get("COSY_JAX_FUZZ", "4000"))
+INPUTS = int(os.environ.get("COSY_JAX_FUZZ", "2500"))
 MOST_SECONDS, MOST_BYTES = 2, 512 * 2**20
 HANGS_AFTER = 60  # seconds of waiting, which takes no processor time
 
