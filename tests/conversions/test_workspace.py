@@ -34,9 +34,16 @@ for stage in write_random(sys.argv[1], "tiny", 0):
 """
 
 
+# Whoever runs the tests in the background may have it ignored.
+HEEDING = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""
+
+
 def start(code, out):
     """The process, once it has printed its first line."""
-    process = subprocess.Popen([sys.executable, "-c", code, str(out)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", HEEDING + code, str(out)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline()
     return process
 
