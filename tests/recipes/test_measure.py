@@ -11,7 +11,7 @@ from cosy_jax.errors import CosyError
 from cosy_jax.evaluate.sets import read_set
 from cosy_jax.evaluate.summary import summarise
 from cosy_jax.files import write_whole
-from recipes.embedded_voice import listen, measure
+from recipes.embedded_voice import listen, measure, streamed
 from recipes.embedded_voice.speakers import BASE
 from tests.compare.signals import RATE, voice
 
@@ -103,7 +103,19 @@ def test_the_sentences_are_those_that_come_next(measured):
     assert texts == [[0, 1], [2, 0], [1, 2], [0, 1]]
 
 
+def test_a_page_has_all_sentences_of_its_voice():
+    lines = [{"key": f"{n}_{v}", "text": text, "voice": v} for n, text in enumerate(TEXTS) for v in ("slt", "rms")]
+    found = {page["voice"]: page["text"] for page in streamed.pages(lines)}
+    assert found == dict.fromkeys(("slt", "rms"), " ".join(TEXTS))
+
+
+def test_rates_are_those_of_the_voices(measured):
+    assert streamed.rates(measured / "judged") == dict.fromkeys(["awb", "kal16", "rms", "slt", "all"], 0.25)
+
+
 def test_nothing_was_measured(tmp_path):
+    with pytest.raises(CosyError, match="has no figures"):
+        streamed.rates(tmp_path)
     with pytest.raises(CosyError, match="has no figures: let recipes.embedded_voice.measure write them"):
         listen.write_page(tmp_path, tmp_path / "out")
     with pytest.raises(CosyError, match="No utterance of slt was judged"):
