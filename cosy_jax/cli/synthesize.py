@@ -1,7 +1,7 @@
 """`cosy-jax synthesize`: a text and a recorded voice in, a wav out."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from cosy_jax.cli.common import (
@@ -29,6 +29,7 @@ from cosy_jax.errors import CosyError
 if TYPE_CHECKING:
     from cosy_jax.synthesis.request import Request, StreamOptions
     from cosy_jax.synthesis.speech import OnPart, OnStage, Speech
+    from cosy_jax.synthesis.synthesizer import Synthesizer
 
 STANDARD_OUTPUT = "-"
 
@@ -103,6 +104,13 @@ def run(args: argparse.Namespace) -> int:
     if streaming is not None:
         speak_stream(args, synthesizer, encoded(), streaming)
         return 0
+    _speak_whole(args, synthesizer, encoded)
+    return 0
+
+
+def _speak_whole(args: argparse.Namespace, synthesizer: "Synthesizer", encoded: "Callable[[], Request]") -> None:
+    """Into --out, segment after segment; they are kept for a picture alone."""
+    from cosy_jax.synthesis.stage import Stage
 
     drawn: list[Speech] = []
 
@@ -118,7 +126,6 @@ def run(args: argparse.Namespace) -> int:
         from cosy_jax.synthesis.speech import joined
 
         plot_speech(args.plot, joined(drawn))
-    return 0
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
