@@ -68,15 +68,16 @@ def _pieces(synthesizer: Synthesizer, request: Request, streams: bool) -> Iterat
     return (segment.audio for segment in synthesizer.speak_segments(request))
 
 
-def rates(folder: Path) -> dict[str, float]:
-    """Word error rates of each voice and of "all" from what was judged; CosyError where nothing was."""
+def rates(folder: Path, of_readings: bool = False) -> dict[str, float]:
+    """Word error rates of each voice and of "all" from what was judged, or of the readings that it was judged beside;
+    CosyError where nothing was."""
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CosyError(f"{folder} has no figures: let recipes.embedded_voice.measure write them.") from error
-    return {
-        name: figures["word_error_rate"] for name, figures in [*summary["speakers"].items(), ("all", summary["all"])]
-    }
+    groups = {**summary["speakers"], "all": summary["all"]}
+    judged = {name: figures["reference"] if of_readings else figures for name, figures in groups.items()}
+    return {name: figures["word_error_rate"] for name, figures in judged.items()}
 
 
 def main() -> None:

@@ -111,6 +111,7 @@ def test_a_page_has_all_sentences_of_its_voice():
 
 def test_rates_are_those_of_the_voices(measured):
     assert streamed.rates(measured / "judged") == dict.fromkeys(["awb", "kal16", "rms", "slt", "all"], 0.25)
+    assert set(streamed.rates(measured / "judged", of_readings=True).values()) == {0.0}
 
 
 def test_nothing_was_measured(tmp_path):
