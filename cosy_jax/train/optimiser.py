@@ -1,22 +1,40 @@
-"""The optimiser: Adam or AdamW, its schedule and clipping."""
+"""The optimiser: Adam, AdamW or Muon, its schedule and clipping."""
 
+import re
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 from cosy_jax.train.settings import TrainSettings
 
+_MUON_RMS = 0.2  # of a step's changes over the learning rate: about Adam's, so that its rates serve (section 2.2)
+_LAYER = re.compile(r"_\d+$")
+
 
 def make_optimiser(settings: TrainSettings) -> optax.GradientTransformation:
-    """Adam with the settings' schedule, gradients clipped by their global norm; AdamW where weights decay."""
-    adam = optax.adam(learning_rate(settings), settings.beta1, settings.beta2)
-    if settings.weight_decay:
-        adam = optax.adamw(
-            learning_rate(settings), settings.beta1, settings.beta2, weight_decay=settings.weight_decay, mask=_matrices
+    """Adam with the settings' schedule, gradients clipped by their global norm; AdamW where weights decay. Where it is
+    asked for, Muon for the matrices of the layers and Adam with Nesterov's momentum for all else
+    (https://arxiv.org/abs/2502.16982)."""
+    rate, decay = learning_rate(settings), settings.weight_decay
+    if settings.optimiser == "muon":
+        found = optax.contrib.muon(
+            rate,
+            weight_decay=decay,
+            weight_decay_mask=_matrices,
+            adam_b1=settings.beta1,
+            adam_b2=settings.beta2,
+            adam_weight_decay=decay,
+            muon_weight_dimension_numbers=_layers,
+            consistent_rms=_MUON_RMS,
         )
-    return optax.chain(optax.clip_by_global_norm(settings.clip), adam)
+    elif decay:
+        found = optax.adamw(rate, settings.beta1, settings.beta2, weight_decay=decay, mask=_matrices)
+    else:
+        found = optax.adam(rate, settings.beta1, settings.beta2)
+    return optax.chain(optax.clip_by_global_norm(settings.clip), found)
 
 
 def learning_rate(settings: TrainSettings) -> optax.Schedule:
@@ -43,3 +61,14 @@ def learning_rate(settings: TrainSettings) -> optax.Schedule:
 def _matrices(params: Any) -> Any:
     """Decay is for what multiplies: biases, scales and other vectors keep their size."""
     return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
+
+
+def _layers(params: Any) -> Any:
+    """Muon is for the matrices of repeated layers: embeddings and the last projection are rows that are learnt each at
+    its own pace."""
+
+    def chosen(path: tuple[Any, ...], leaf: Any) -> optax.contrib.MuonDimensionNumbers | None:
+        inside = any(_LAYER.search(str(getattr(part, "key", part))) for part in path)
+        return optax.contrib.MuonDimensionNumbers(1, 0) if inside and leaf.ndim == 2 else None
+
+    return jax.tree_util.tree_map_with_path(chosen, params)

@@ -10,6 +10,7 @@ from typing import Any
 from cosy_jax.errors import CosyError
 
 SCHEDULES = ("constant", "inverse-sqrt", "cosine")
+OPTIMISERS = ("adam", "muon")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -20,6 +21,7 @@ class TrainSettings:
     steps: int = 10_000  # of the optimiser
     batch_seconds: float = 40.0  # of speech in a micro-batch, padding counted, on each device of the axis data
     accumulate: int = 2  # micro-batches a step
+    optimiser: str = "adam"  # or muon, for the matrices of layers; the vocoder has adam alone
     learning_rate: float = 1e-5
     schedule: str = "constant"  # after the warm-up: constant, inverse-sqrt (of steps), cosine (to 0 at the end)
     warmup: int = 0  # steps over which the learning rate rises to its full height
@@ -66,6 +68,7 @@ class TrainSettings:
         # Else a run that goes on would have part of a mean's steps before it.
         self._require("save_every", self.save_every % self.log_every == 0, "a multiple of log_every")
         self._require("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
+        self._require("optimiser", self.optimiser in OPTIMISERS, f"one of {', '.join(OPTIMISERS)}")
         self._require("export", self.export in ("last", "best"), "last or best")
         self._require("dtype", self.dtype in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
 

@@ -140,6 +140,8 @@ def _check_settings(name: str, settings: TrainSettings, from_scratch: bool) -> N
         raise CosyError("dpo is for the language model: leave it out, or train llm.", "dpo")
     if settings.accumulate != 1 and name == "vocoder":
         raise CosyError("The vocoder learns from one batch a step: set accumulate=1.", "accumulate")
+    if settings.optimiser != "adam" and name == "vocoder":
+        raise CosyError("The vocoder learns by Adam alone: set optimiser=adam.", "optimiser")
     if settings.lora_rank and (from_scratch or settings.freeze):
         raise CosyError("lora_rank changes weights that are there: leave from_scratch and freeze out.", "lora_rank")
     if name not in ("llm", "flow") and (settings.lora_rank or settings.freeze):
