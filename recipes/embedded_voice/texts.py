@@ -13,6 +13,7 @@ from cosy_jax.files import write_whole
 from cosy_jax.text.normalise import has_wetext, normalise
 
 from .common import bar, run
+from .lists import Lister
 from .templates import Writer, read_lines
 
 DEFAULT_COUNT = 6000
@@ -20,8 +21,9 @@ _MOST_WORDS = 25
 _TRIES = 20  # sentences that are drawn for one that is kept, before it is said that there are no more
 
 
-def write_texts(count: int, seed: int, advance: Callable[[], None] = lambda: None) -> list[str]:
-    """`count` distinct sentences, the everyday phrases first, none of them held out; `advance` is called once for each.
+def write_texts(count: int, seed: int, rows: int = 0, advance: Callable[[], None] = lambda: None) -> list[str]:
+    """`count` distinct sentences, none of them held out: the everyday phrases first, and rows of words without a sense
+    for the last `rows` of them; `advance` is called once for each.
 
     CosyError where the templates give fewer, and where wetext, which the front end spells numbers with, is missing.
     """
@@ -29,11 +31,12 @@ def write_texts(count: int, seed: int, advance: Callable[[], None] = lambda: Non
         raise CosyError("The texts are spelled out by wetext: pip install 'cosy_jax[text]'.")
     kept: dict[str, None] = {}
     seen = {_bare(text) for text in held_out()}
-    writer, phrases = Writer(seed), iter(read_lines("phrases.txt"))
+    writer, lister, phrases = Writer(seed), Lister(seed), iter(read_lines("phrases.txt"))
     for _ in range(_TRIES * count):
         if len(kept) == count:
             return list(kept)
-        text = spelled(next(phrases, None) or writer.sentence())
+        source = writer if len(kept) < count - rows else lister
+        text = spelled(next(phrases, None) or source.sentence())
         if _bare(text) in seen or len(text.split()) > _MOST_WORDS:
             continue
         seen.add(_bare(text))
@@ -63,10 +66,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the file to write, a sentence a line")
     parser.add_argument("--count", type=int, default=DEFAULT_COUNT, help="sentences (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=0, help="so many of them rows of words, known and made up")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     with bar("texts", args.count) as advance:
-        texts = write_texts(args.count, args.seed, advance)
+        texts = write_texts(args.count, args.seed, args.rows, advance)
     write_whole(args.out, "".join(f"{text}\n" for text in texts).encode())
     print(f"{args.out}: {len(texts)} sentences, {len({w for t in texts for w in _bare(t).split()})} words")
 
