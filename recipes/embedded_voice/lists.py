@@ -14,16 +14,15 @@ _FREQUENT, _MADE_UP = 0.45, 0.2  # of the words
 _FEWEST, _MOST = 3, 8  # words of a row
 _MARKS = (*["."] * 8, "!", "?")
 
-_BEGIN = tuple("b c d f g h j k l m n p r s t v w".split())  # noqa: SIM905
-_BEGIN_WORD = _BEGIN + tuple(
-    "bl br ch cl cr dr fl fr gl gr kn ph pl pr qu sc sh sk sl sm sn sp st str sw th thr tr tw wh wr y z".split()  # noqa: SIM905
+# What syllables are made of; words begin and end in more ways than they go on.
+_BEGIN = "b c d f g h j k l m n p r s t v w"
+_BEGIN_WORD = (
+    f"{_BEGIN} bl br ch cl cr dr fl fr gl gr kn ph pl pr qu sc sh sk sl sm sn sp st str sw th thr tr tw wh wr y z"
 )
-_VOWELS = tuple("aeiou" * 4) + tuple("ai ar au ay ea ee er ew igh ir oa oi oo or ou ow oy ur".split())  # noqa: SIM905
-_END = ("", "", "", "l", "m", "n", "r", "s")
-_END_WORD = (*[""] * 6,) + tuple(
-    "b d ff g ck k ll m n p r ss t x ch ct ft ld lf lk lm lp lt mp nce nch nd ng nk nt pt sh sk sp st tch th".split()  # noqa: SIM905
-)
-_SUFFIXES = (*[""] * 12,) + tuple("able ed er es est ing ive le ly ment ness ous tion ture y".split())  # noqa: SIM905
+_VOWELS = f"{'a e i o u ' * 4}ai ar au ay ea ee er ew igh ir oa oi oo or ou ow oy ur"
+_END = "l m n r s"
+_END_WORD = "b d ff g ck k ll m n p r ss t x ch ct ft ld lf lk lm lp lt mp nce nch nd ng nk nt pt sh sk sp st tch th"
+_SUFFIXES = "able ed er es est ing ive le ly ment ness ous tion ture y"
 
 
 class Lister:
@@ -51,12 +50,18 @@ class Lister:
 
 def made_up(draw: random.Random) -> str:
     """A word of one to three syllables, of letters as English puts them together."""
-    begin, middle = draw.choice(_BEGIN_WORD), ""
+    begin, middle = draw.choice(_BEGIN_WORD.split()), ""
     for _ in range(draw.choice((0, 0, 1, 1, 2))):
-        middle += draw.choice(_VOWELS) + draw.choice(_END) + draw.choice(_BEGIN)
+        middle += draw.choice(_VOWELS.split()) + draw.choice(_or_nothing(3, _END)) + draw.choice(_BEGIN.split())
     if draw.random() < 0.2:  # a long vowel
         return begin + middle + draw.choice("aiou") + draw.choice("bdgklmnprstvz") + "e"
-    return begin + middle + draw.choice(_VOWELS) + draw.choice(_END_WORD) + draw.choice(_SUFFIXES)
+    end = draw.choice(_VOWELS.split()) + draw.choice(_or_nothing(6, _END_WORD))
+    return begin + middle + end + draw.choice(_or_nothing(12, _SUFFIXES))
+
+
+def _or_nothing(blanks: int, parts: str) -> list[str]:
+    """Parts to choose from, of which so many more are empty."""
+    return [""] * blanks + parts.split()
 
 
 def _all_forms() -> list[str]:
