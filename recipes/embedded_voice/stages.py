@@ -8,11 +8,9 @@ by the vocoder; its speech tokens, in the saved voice, by the flow and each of b
 """
 
 import argparse
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,12 +25,10 @@ from cosy_jax.recognise.choice import POCKETSPHINX, load_recogniser
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
 from .common import bar, run
-from .measure import JUDGED, SET
-from .streamed import rates
+from .measure import JUDGED
+from .streamed import Line, rates, read_lines
 
 _ITERATIONS = 60
-
-Line = dict[str, Any]  # of a set
 
 
 def renderings(synthesizer: Synthesizer, line: Line, folder: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -66,7 +62,7 @@ def main() -> None:
     parser.add_argument("--measured", type=Path, required=True, help="what `measure` wrote")
     args = parser.parse_args()
     whole, readings = rates(args.measured / JUDGED), rates(args.measured / JUDGED, of_readings=True)
-    lines = [json.loads(line) for line in (args.measured / SET).read_text(encoding="utf-8").splitlines()]
+    lines = read_lines(args.measured)
     start_jax(default_cache())
     synthesizer, recogniser = Synthesizer(args.weights), load_recogniser(POCKETSPHINX)
     found: defaultdict[str, defaultdict[str, list[Errors]]] = defaultdict(lambda: defaultdict(list))

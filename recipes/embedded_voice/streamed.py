@@ -68,6 +68,11 @@ def _pieces(synthesizer: Synthesizer, request: Request, streams: bool) -> Iterat
     return (segment.audio for segment in synthesizer.speak_segments(request))
 
 
+def read_lines(measured: Path) -> list[Line]:
+    """The set that was spoken into a folder."""
+    return [json.loads(line) for line in (measured / SET).read_text(encoding="utf-8").splitlines()]
+
+
 def rates(folder: Path, of_readings: bool = False) -> dict[str, float]:
     """Word error rates of each voice and of "all" from what was judged, or of the readings that it was judged beside;
     CosyError where nothing was."""
@@ -86,7 +91,7 @@ def main() -> None:
     parser.add_argument("--measured", type=Path, required=True, help="what `measure` wrote")
     args = parser.parse_args()
     whole = rates(args.measured / JUDGED)
-    lines = [json.loads(line) for line in (args.measured / SET).read_text(encoding="utf-8").splitlines()]
+    lines = read_lines(args.measured)
     for line in lines:
         line.pop("reference", None)
     start_jax(default_cache())

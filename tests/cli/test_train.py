@@ -33,6 +33,7 @@ def utterances(monkeypatch):
         ("llm", ["--config", "absent.toml"], "Cannot read absent.toml"),
         ("flow", ["--set", "dpo=true"], "dpo is for the language model"),
         ("llm", ["--lora-rank", "4", "--from-scratch"], "lora_rank changes weights that are there"),
+        ("vocoder", ["--set", "accumulate=1", "--set", "optimiser=muon"], "The vocoder learns by Adam alone"),
         ("vocoder", ["--lora-rank", "4"], "lora_rank and freeze are for llm and flow"),
         ("llm", ["--set", 'freeze=["nobody"]'], "no parameter is called 'nobody'"),
         ("llm", ["--model-parallel", "3"], "divisor"),
