@@ -2,9 +2,9 @@
 
     python -m benchmarks.cluster --weights weights/embedded [--lines 400] [--block-lines 20] [--nodes 1 2] [--json FILE]
 
-speaks the same lines by `cosy-jax batch` on one core, and on Ray clusters of one or more nodes with one core each. A
-node is pinned to its core, head and driver to those of all nodes. Seconds a line are the difference of a run of all
-lines and one of a few, so that starting, loading and tracing cancel out; the first run compiles.
+speaks the same lines on Ray clusters of one or more nodes with one core each, and by plain `cosy-jax batch` on as many
+cores. A node is pinned to its core, head and driver to those of all nodes. Rates are of the difference between a run of
+all lines and one of a few, so that starting, loading and tracing cancel out; the first run compiles.
 """
 
 import argparse
@@ -56,11 +56,12 @@ def pinned(cores: Iterable[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def speak(manifest: Path, weights: str, *options: str) -> float:
-    """Seconds that the lines took."""
+def speak(manifest: Path, weights: str, cores: int, *options: str) -> float:
+    """Seconds that the lines took, by a process on so many cores."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "cosy_jax", "batch", str(manifest), "--weights", weights, "--out", out]
-        done = subprocess.run([*command, *options], env=os.environ | {"NPROC": "1"}, capture_output=True, text=True)
+        environment = os.environ | {"NPROC": str(cores)}
+        done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True)
     found = _SECONDS.search(done.stdout)
     if done.returncode or not found:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
@@ -81,27 +82,37 @@ def write_manifest(path: Path, lines: int) -> Path:
 
 def measure(weights: str, lines: int, block_lines: int, few: int, sizes: Sequence[int]) -> list[Figure]:
     """Each side, behind a run of `few` lines; `sizes` are the clusters', in nodes."""
+    plain, by_ray = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         warm = write_manifest(Path(folder) / "warm.jsonl", len(TEXTS) * SEEDS)
         some, all_of_them = (write_manifest(Path(folder) / f"{count}.jsonl", count) for count in (few, lines))
-        speak(warm, weights)
-        with pinned([0]):
-            sides = {"plain": _seconds_a_line(some, all_of_them, lines - few, weights)}
+
+        def lines_a_second(cores: int, *options: str) -> float:
+            taken = [speak(manifest, weights, cores, *options) for manifest in (some, all_of_them)]
+            return (lines - few) / (taken[1] - taken[0])
+
+        for cores in sizes:
+            with pinned(range(cores)):
+                speak(warm, weights, cores)
+                plain[cores] = lines_a_second(cores)
         for nodes in sizes:
             with cluster(nodes) as address:
                 options = ("--ray", address, "--worker-cpus", "1", "--block-lines", str(block_lines))
-                sides[f"Ray, nodes: {nodes}"] = _seconds_a_line(some, all_of_them, lines - few, weights, *options)
-    figures = [Figure(f"{name}, lines a second", 1 / seconds, "lines/s") for name, seconds in sides.items()]
-    plain, first, *more = sides.values()
-    figures.append(Figure(f"overhead of Ray, nodes: {sizes[0]}", 100 * (sizes[0] * first / plain - 1), "%"))
-    for nodes, seconds in zip(sizes[1:], more, strict=True):
-        figures.append(Figure(f"{nodes} nodes / {sizes[0]}", first / seconds, "x"))
-    return figures
+                by_ray[nodes] = lines_a_second(1, *options)
+    return figures(plain, by_ray)
 
 
-def _seconds_a_line(some: Path, all_of_them: Path, difference: int, weights: str, *options: str) -> float:
-    """From the difference of two runs."""
-    return (speak(all_of_them, weights, *options) - speak(some, weights, *options)) / difference
+def figures(plain: dict[int, float], by_ray: dict[int, float]) -> list[Figure]:
+    """Of lines a second, by how many cores."""
+    first = next(iter(by_ray))
+    rates = [
+        Figure(f"{name}, cores: {cores}", rate, "lines/s")
+        for name, side in (("plain", plain), ("Ray", by_ray))
+        for cores, rate in side.items()
+    ]
+    overheads = [Figure(f"overhead of Ray, cores: {n}", 100 * (plain[n] / rate - 1), "%") for n, rate in by_ray.items()]
+    gains = [Figure(f"Ray, {n} nodes / {first}", by_ray[n] / by_ray[first], "x") for n in by_ray if n != first]
+    return [*rates, *overheads, *gains]
 
 
 def main() -> None:
@@ -114,9 +125,9 @@ def main() -> None:
     add_json_option(parser)
     args = parser.parse_args()
     print(describe_machine())
-    figures = measure(args.weights, args.lines, args.block_lines, args.few, args.nodes)
-    print_figures(figures)
-    write_figures(args.json, figures)
+    found = measure(args.weights, args.lines, args.block_lines, args.few, args.nodes)
+    print_figures(found)
+    write_figures(args.json, found)
 
 
 if __name__ == "__main__":
