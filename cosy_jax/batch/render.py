@@ -1,8 +1,9 @@
 """Third stage: speech tokens to mel and audio, in batches of one length, and parts to lines."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from cosy_jax.audio.speed import change_speed
 from cosy_jax.batch.channel import Channel
 from cosy_jax.batch.collect import Assembly
 from cosy_jax.batch.grouping import Failure, Grouping, halving
+from cosy_jax.batch.in_order import in_order
 from cosy_jax.batch.messages import AudioPart, DecodedPart, FailedPart, Finished, MelPart
 from cosy_jax.batch.stats import Stats
 from cosy_jax.errors import CosyError
@@ -27,10 +29,12 @@ def render(
     ready: Channel[Finished],
     synthesizer: Synthesizer,
     rows: int,
+    at_once: int,
     stats: Stats,
 ) -> None:
-    """Mel and audio for each part; a line is handed to `ready` when its last part is rendered or has failed."""
-    renderer, assembly = _Renderer(synthesizer, rows, stats), Assembly(synthesizer.config.sample_rate)
+    """Mel and audio for each part, so many batches of each at once; a line is handed to `ready` when its last part is
+    rendered or has failed."""
+    renderer, assembly = _Renderer(synthesizer, rows, at_once, stats), Assembly(synthesizer.config.sample_rate)
     for part in renderer.audio(renderer.mels(decoded)):
         stats.segments_done += part.part.utterance.parts > 1
         finished = assembly.add(part)
@@ -45,7 +49,9 @@ class _Renderer:
 
     synthesizer: Synthesizer
     rows: int
+    at_once: int
     stats: Stats
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def mels(self, parts: Iterable[DecodedPart | FailedPart]) -> Iterator[MelPart | FailedPart]:
         """The flow's results, as its batches are due."""
@@ -68,32 +74,37 @@ class _Renderer:
         work: Callable[[list[P]], list[np.ndarray]],
         result: Callable[[P, np.ndarray, float], Q],
     ) -> Iterator[Q | FailedPart]:
-        for group in groups:
+        def computed(group: list[P] | FailedPart) -> tuple[list[Q | FailedPart], float]:
             if isinstance(group, FailedPart):
-                yield group
-                continue
+                return [group], 0.0
             start = time.perf_counter()
             ends = list(halving(group, work))
             seconds = time.perf_counter() - start
+            return [
+                FailedPart(end.item.part, end.error)
+                if isinstance(end, Failure)
+                else result(end.item, end.value, seconds)
+                for end in ends
+            ], seconds
+
+        for parts, seconds in in_order(computed, groups, self.at_once):
             self.stats.busy[stage] += seconds
-            for end in ends:
-                if isinstance(end, Failure):
-                    yield FailedPart(end.item.part, end.error)
-                else:
-                    yield result(end.item, end.value, seconds)
+            yield from parts
 
     def _solve(self, group: list[DecodedPart]) -> list[np.ndarray]:
         ratio, lengths = self.synthesizer.config.flow.token_mel_ratio, [_sequence_length(each) for each in group]
         mels = self.synthesizer.mels([(each.tokens, each.part.utterance.voice.prompt) for each in group])
-        self.stats.flow_frames += ratio * sum(lengths)
-        self.stats.flow_padded += ratio * flow_bucket(max(lengths)) * self.synthesizer.devices.padded(len(group))
+        with self._counting:
+            self.stats.flow_frames += ratio * sum(lengths)
+            self.stats.flow_padded += ratio * flow_bucket(max(lengths)) * self.synthesizer.devices.padded(len(group))
         return mels
 
     def _vocode(self, group: list[MelPart]) -> list[np.ndarray]:
         lengths, rows = [len(each.mel) for each in group], self.synthesizer.devices.padded(len(group))
         audio = self.synthesizer.vocode_all([each.mel for each in group])
-        self.stats.vocoder_frames += sum(lengths)
-        self.stats.vocoder_padded += self.synthesizer.mel_bucket(max(lengths)) * rows
+        with self._counting:
+            self.stats.vocoder_frames += sum(lengths)
+            self.stats.vocoder_padded += self.synthesizer.mel_bucket(max(lengths)) * rows
         return audio
 
 

@@ -4,6 +4,7 @@ What is traced must not ask for this machine's device, since a program may be ex
 `by_platform` leaves the choice to the lowering. Decisions of the host ask `host_platform`.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,11 @@ def by_platform(
 def host_platform() -> str:
     """The kind of this process's default device: "cpu", "gpu" or "tpu"."""
     return pretend.value or jax.default_backend()
+
+
+def host_cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_float64(function: Callable[..., Any], *args: Any, **static: Any) -> Any:

@@ -19,6 +19,7 @@ import jax
 
 from cosy_jax.errors import CosyError
 from cosy_jax.files import write_whole
+from cosy_jax.nn import backend
 
 _FORMAT = 1
 _FOLDER = "programs"
@@ -102,7 +103,7 @@ def origin() -> str:
         _source_digest(),
         [metadata.version(name) for name in _VERSIONS],
         (device.platform, device.device_kind, device.client.platform_version, jax.device_count()),
-        (platform.machine(), _processor(), _threads(), os.environ.get("NPROC")),
+        (platform.machine(), _processor(), backend.host_cores(), os.environ.get("NPROC")),
         [(name, value) for name, value in variables if "CACHE" not in name],
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -115,10 +116,6 @@ def _source_digest() -> str:
         for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             whole.update(str(path.relative_to(_PACKAGE)).encode() + path.read_bytes())
     return whole.hexdigest()
-
-
-def _threads() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _processor() -> str:
