@@ -9,7 +9,10 @@ not counted there are XLA's, and they have no loop. Of the language model's loop
 """
 
 import argparse
+import math
 import os
+import re
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +21,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # read when jax is imported: what
 # Without these libtpu asks the cloud, for minutes, on which machine it is.
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 
+import jax
 import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh
@@ -60,19 +64,29 @@ CHIPS = {
     )
 }
 
+# How the compiler says that a program's intermediate values are more than the chip has.
+_WANTED = re.compile(r"RESOURCE_EXHAUSTED.*HLO temporaries \(([\d.]+)G\)", re.DOTALL)
+
 
 @dataclass(frozen=True)
 class Compiled:
     """What became of a program: CPU and wall seconds of lowering and compiling; bytes on each chip of arguments and of
-    everything; FLOPs and bytes read or written of all chips together."""
+    everything; FLOPs and bytes read or written of all chips together.
+
+    Of one that the chip has no room for, `memory` is what its intermediate values take, and `arguments` is NaN."""
 
     program: Program
     cpu: float
     wall: float
-    arguments: int
-    memory: int
+    arguments: float
+    memory: float
     flops: float
     bytes: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether the chip has room for it."""
+        return not math.isnan(self.arguments)
 
     def seconds(self, chip: Chip, count: int) -> float:
         """The least that it takes on so many chips, each of which does its part."""
@@ -82,8 +96,16 @@ class Compiled:
 def compile_program(program: Program) -> Compiled:
     """Lowers and compiles for the devices that its shapes lie on."""
     cpu, wall = time.process_time(), time.perf_counter()
-    compiled = program.lower().compile()
+    compiled, lacking = None, 0.0
+    try:
+        compiled = program.lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        if not (wanted := _WANTED.search(str(error))):
+            raise
+        lacking = float(wanted[1]) * 2**30
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    if compiled is None:
+        return Compiled(program, cpu, wall, math.nan, lacking, program.flops, program.bytes)
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
     assert memory and cost  # a TPU's compiler tells both
     arguments = memory.argument_size_in_bytes
@@ -98,7 +120,10 @@ def compile_all(chip: Chip, data: int, model: int, config: ModelConfig, names: l
     """The programs of those names, or all, one after the other."""
     for program in programs(chip.mesh(data, model), config):
         if not names or program.name in names:
-            yield compile_program(program)
+            compiled = compile_program(program)
+            fits = "" if compiled.fits else ", and the chip has no room for it"
+            print(f"{chip.name} {data}x{model}: {program.name} in {compiled.cpu:.0f} CPU s{fits}", file=sys.stderr)
+            yield compiled
 
 
 def print_compiled(chip: Chip, mesh: tuple[int, int], compiled: list[Compiled]) -> None:
@@ -108,7 +133,8 @@ def print_compiled(chip: Chip, mesh: tuple[int, int], compiled: list[Compiled]) 
     print_table(
         ("program", "sizes", "compiling, CPU s", "wall s", "arguments, GiB", "memory, GiB", "GFLOP", "GB", "least, ms"),
         [
-            (c.program.name, c.program.sizes, c.cpu, c.wall, c.arguments / 2**30, c.memory / 2**30)
+            (c.program.name, c.program.sizes, c.cpu, c.wall)
+            + ((c.arguments / 2**30, c.memory / 2**30) if c.fits else ("", f"no room: {c.memory / 2**30:.3g} inside"))
             + (c.flops / 1e9, c.bytes / 1e9, 1e3 * c.seconds(chip, data * model))
             for c in compiled
         ],

@@ -150,7 +150,7 @@ def _workers(args: argparse.Namespace) -> "Workers":
     alone = 1.0 if args.worker_gpus or args.worker_tpus else min(cores, default=1.0)
     workers = Workers(args.workers, args.worker_cpus or alone, args.worker_gpus, args.worker_tpus)
     fitting, asked = workers.fitting(found), ", ".join(f"{count:g} {name}" for name, count in workers.resources.items())
-    say(f"cluster: {len(found)} nodes with room for {fitting} workers of {asked}")
+    say(f"cluster: nodes {len(found)}, workers of {asked} that find room {fitting}")
     if not fitting:
         say("warning: waiting for a node that has room for one")
     return workers

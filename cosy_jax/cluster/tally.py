@@ -18,12 +18,14 @@ class Tally:
         self.failures: list[Outcome] = []
         self._planned, self._done = planned, Stats()
         self._blocks: set[int] = set()
+        self._flying: dict[int, Stats] = {}  # until the block's report is here, or what is shown would go back
         self._lock = threading.Lock()
 
     def finish(self, block: int, report: Report) -> None:
         """Counts a block for good."""
         with self._lock:
             self._blocks.add(block)
+            self._flying.pop(block, None)
             self._done.add(report.stats)
             programs, cached, seconds = report.compiled
             self.compiled.programs += programs
@@ -38,7 +40,7 @@ class Tally:
             total = Stats(self.shown.started)
             total.add(self._planned)
             total.add(self._done)
-            for block, stats in flying.items():
-                if block not in self._blocks:
-                    total.add(stats)
+            self._flying |= {block: stats for block, stats in flying.items() if block not in self._blocks}
+            for stats in self._flying.values():
+                total.add(stats)
             vars(self.shown).update(vars(total))

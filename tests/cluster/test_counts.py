@@ -28,7 +28,10 @@ def test_a_block_is_counted_once_whoever_tells_of_it():
     assert tally.shown.audio_seconds == 7.0 and tally.compiled.compiled == 2
     monitor.end(1)
     tally.show(monitor.flying())
-    assert tally.shown.lines == 6
+    assert tally.shown.lines == 8  # its report is on the way
+    monitor.tell(1, counted(1))  # another worker began it anew
+    tally.show(monitor.flying())
+    assert tally.shown.lines == 7
 
 
 @pytest.mark.parametrize(
