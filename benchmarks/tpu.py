@@ -118,7 +118,7 @@ def compile_program(program: Program) -> Compiled:
 
 def compile_all(chip: Chip, data: int, model: int, config: ModelConfig, names: list[str]) -> Iterator[Compiled]:
     """The programs of those names, or all, one after the other."""
-    for program in programs(chip.mesh(data, model), config):
+    for program in programs(chip.mesh(data, model), config, chip.memory):
         if not names or program.name in names:
             compiled = compile_program(program)
             fits = "" if compiled.fits else ", and the chip has no room for it"

@@ -18,14 +18,16 @@ from cosy_jax.checkpoint.prepare import looped
 from cosy_jax.checkpoint.reader import storage_dtype
 from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import ModelConfig
+from cosy_jax.engine.limits import SHARE, fitting_pieces
 from cosy_jax.flow.cfm import FlowInputs, solve
-from cosy_jax.flow.pages import empty_pages
+from cosy_jax.flow.pages import empty_pages, page_bytes
 from cosy_jax.flow.streaming import PieceBatch, solve_pieces
 from cosy_jax.llm.context import ContextBatch
 from cosy_jax.llm.decode import advance, append, generate, start
 from cosy_jax.llm.policy import DecodePolicy
 from cosy_jax.llm.sampling import RasSampler
 from cosy_jax.llm.state import DecodeState, Limits, empty, gather, insert, resize
+from cosy_jax.nn import backend, buckets
 from cosy_jax.nn.devices import Devices
 from cosy_jax.nn.precision import BFLOAT16, FLOAT32, Precision
 from cosy_jax.prompt.speaker_encoder import embed_speaker
@@ -35,7 +37,8 @@ from cosy_jax.vocoder.vocode import decode
 ROWS, STARTED = 64, 8  # of the language model, and those that are prefilled together
 CONTEXT, SLOTS = 256, 1024  # positions
 UTTERANCES, FRAMES = 16, 500  # of flow and vocoder
-PIECES, PIECE_FRAMES, WINDOW, PAST, PAGES = 16, 200, 350, 500, 64  # of streams; frames, but for the pages
+PIECES, PIECE_FRAMES, WINDOW, PAST, PAGES = 16, 200, 350, 500, 64  # of streams, at most; frames, but for the pages
+LOADED = 3 * 2**30  # bytes of all weights, and of what the language model keeps
 RECORDING = 3000  # frames of both encoders' features: 30 s
 FLOAT32_PASSES = 6  # products of bfloat16 to one of float32 at the highest precision
 
@@ -68,7 +71,16 @@ class Shapes:
 
     devices: Devices
     config: ModelConfig
+    memory: float  # of a chip, bytes
     precision: Precision = BFLOAT16
+
+    @property
+    def pieces(self) -> tuple[int, int]:
+        """Pieces of streams in one program, and the pages of their pasts, by the rule of the engine."""
+        with backend.pretend("tpu"):
+            free, page = int(self.memory) - LOADED, page_bytes(self.config.flow, self.precision)
+        fitting = min(PIECES, fitting_pieces(int((1 - SHARE) * free), page))
+        return max(rows for rows in buckets.STREAM_ROWS if rows <= fitting), min(PAGES, int(SHARE * free) // page)
 
     def array(self, *shape: int, dtype: Any = jnp.float32, rows: bool = True) -> Any:
         """One of them; Any, since it stands for an array in the networks' dataclasses."""
@@ -94,9 +106,9 @@ class Shapes:
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self.devices.weight_place(path, x))
 
 
-def programs(devices: Devices, config: ModelConfig) -> Iterator[Program]:
-    """All of them, the same ones for every mesh."""
-    shapes = Shapes(devices, config)
+def programs(devices: Devices, config: ModelConfig, memory: float) -> Iterator[Program]:
+    """All of them, the same ones for every mesh of chips with so many bytes of memory."""
+    shapes = Shapes(devices, config, memory)
     yield from _llm(shapes)
     yield from _rows(shapes)
     yield from _flow(shapes)
@@ -167,14 +179,15 @@ def _flow(shapes: Shapes) -> Iterator[Program]:
     whole = partial(solve.lower, params, inputs, config=c, precision=shapes.precision)
     work = counts.flow(c, UTTERANCES, tokens)
     yield Program("flow", f"{UTTERANCES} utterances of {FRAMES} frames", whole, work)
-    pages = jax.eval_shape(lambda: empty_pages(c, shapes.precision, PAGES, 2 * PIECES))
+    rows, count = shapes.pieces
+    pages = jax.eval_shape(lambda: empty_pages(c, shapes.precision, count, 2 * rows))
     batch = _pieces(shapes)
     pieces = partial(
         solve_pieces.lower, params, shapes.placed(pages, rows=False), batch, config=c, precision=shapes.precision
     )
-    passes = counts.dit_pass(c, 2 * PIECES, PIECE_FRAMES)
-    looked = counts.attention(2 * PIECES, PIECE_FRAMES, PAST, c.heads, c.heads, c.head_dim) * c.depth
-    sizes = f"{PIECES} pieces of {PIECE_FRAMES} frames behind {PAST}"
+    passes = counts.dit_pass(c, 2 * rows, PIECE_FRAMES)
+    looked = counts.attention(2 * rows, PIECE_FRAMES, PAST, c.heads, c.heads, c.head_dim) * c.depth
+    sizes = f"{rows} pieces of {PIECE_FRAMES} frames behind {PAST}, {count} pages"
     yield Program("flow, pieces", sizes, pieces, (passes + looked) * c.num_steps)
 
 
@@ -183,7 +196,7 @@ def _pieces(shapes: Shapes) -> PieceBatch:
     tokens = 2 + PIECE_FRAMES // c.token_mel_ratio + c.lookahead
 
     def rows(*shape: int, dtype: Any = jnp.int32) -> Any:
-        return shapes.array(PIECES, *shape, dtype=dtype, rows=False)
+        return shapes.array(shapes.pieces[0], *shape, dtype=dtype, rows=False)
 
     mel = rows(PIECE_FRAMES, c.mel_bands, dtype=jnp.float32)
     pages, fills = rows(PAST // c.chunk_frames), rows(PIECE_FRAMES // c.chunk_frames)

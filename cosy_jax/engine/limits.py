@@ -11,8 +11,11 @@ from cosy_jax.flow.pages import page_bytes, slot_bytes
 from cosy_jax.nn import backend, buckets
 from cosy_jax.nn.precision import Precision
 
-_SHARE = 0.6  # of the memory that is free when an engine starts
+SHARE = 0.6  # of the memory that is free when an engine starts
 _PAGES_A_STREAM = 40  # 40 s of speech with its voice: more is seldom used
+# What the program of a piece of 4 s has for itself, as pages: those it leaves behind, until its loop has ended, and its
+# layers' values (TPU.md: 1.4 GiB of the released sizes in bfloat16, where a page is 0.17).
+_PAGES_A_PIECE = 9
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,12 @@ class Budget:
 
 def make_budget(limits: Limits, config: FlowConfig, precision: Precision) -> Budget:
     """The budget within the limits; CosyError where the memory is not enough for one stream of a minute."""
-    cpu = backend.host_platform() == "cpu"
+    cpu, free = backend.host_platform() == "cpu", _free_memory()
     streams = limits.streams or (16 if cpu else 64)
-    rows = min(limits.piece_rows or (_cpu_rows() if cpu else 16), streams)
     page, slot = page_bytes(config, precision), slot_bytes(config)
     slots = 2 * streams  # a voice has one, too
-    memory = limits.memory or int(_SHARE * _free_memory())
+    memory = limits.memory or int(SHARE * free)
+    rows = min(limits.piece_rows or min(_cpu_rows() if cpu else 16, fitting_pieces(free - memory, page)), streams)
     pages = min((memory - slots * slot) // page, streams * _PAGES_A_STREAM)
     if pages < _PAGES_A_STREAM:
         raise CosyError(
@@ -83,6 +86,11 @@ def make_budget(limits: Limits, config: FlowConfig, precision: Precision) -> Bud
     piece_rows = tuple(count for count in buckets.STREAM_ROWS if count <= rows)
     begins = piece_rows[-1] if cpu else streams
     return Budget(streams, piece_rows, limits.whole_rows or (1 if cpu else 16), begins, int(pages), slots, page, slot)
+
+
+def fitting_pieces(memory: int, page: int) -> int:
+    """How many pieces one program may solve in that much memory beside the pages, both in bytes; at least one."""
+    return max(1, memory // (_PAGES_A_PIECE * page))
 
 
 def _cpu_rows() -> int:

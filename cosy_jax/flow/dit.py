@@ -8,7 +8,7 @@ utterance, so all adaLN modulations are computed once for all steps, outside the
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -20,9 +20,9 @@ from cosy_jax.nn.attention import attend
 from cosy_jax.nn.layers import Conv1d, Linear, at_least_float32, normalise
 from cosy_jax.nn.precision import Precision
 from cosy_jax.nn.rotary import rotate_interleaved, rotation
+from cosy_jax.nn.stacked import STACKED, stack
 
 _NORM_EPS = 1e-6
-STACKED = "blocks"  # in the place of blocks_0, blocks_1 ...
 ROTARY_BASE = 10000.0
 
 
@@ -274,21 +274,9 @@ class DiT(nn.Module):
             return alone.apply({"params": params}, h, modulation, mask, past.start, past_layer, left)
 
         stacked = self.get_variable("params", STACKED), jnp.moveaxis(modulation, 1, 0)
-        h, layers = lax.scan(through, h, (*stacked, _stack(past.layers), kept and _stack(kept)))
+        h, layers = lax.scan(through, h, (*stacked, stack(past.layers), kept and stack(kept)))
         return h, tuple(LayerPast(*(x[index] for x in layers)) for index in range(self.config.depth))
 
     @property
     def _alone(self) -> Block:
         return Block(self.config, self.precision, parent=None)
-
-
-def _stack(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
-def stack_blocks(params: dict, config: FlowConfig) -> dict:
-    """The flow's parameters with all blocks' as one, over which `DiT` then loops: XLA's TPU compiler takes as long for
-    each of equal blocks as for the first."""
-    dit = dict(params["dit"])
-    blocks = [dit.pop(f"blocks_{index}") for index in range(config.depth)]
-    return {**params, "dit": {**dit, STACKED: _stack(blocks)}}

@@ -17,11 +17,14 @@ from jax import lax
 
 from cosy_jax.config import FlowConfig
 from cosy_jax.flow.dit import LayerPast
+from cosy_jax.nn import backend
 from cosy_jax.nn.precision import Precision
 
 # the page and the slot that nothing is written to: what an utterance begins with, and what tables are padded with
 BLANK = 0
 NOWHERE = np.iinfo(np.int32).max  # a page or slot to write to, which is dropped
+
+_LANES = 128  # of a TPU's registers
 
 
 @jax.tree_util.register_dataclass
@@ -47,8 +50,10 @@ def empty_pages(config: FlowConfig, precision: Precision, pages: int, slots: int
 
 
 def page_bytes(config: FlowConfig, precision: Precision) -> int:
-    """Memory of a page in all layers and steps."""
-    values = 2 * 2 * config.num_steps * config.depth * config.chunk_frames * config.heads * config.head_dim
+    """Memory of a page in all layers and steps, of a device as this process has."""
+    # A TPU pads the last axis.
+    width = -(-config.head_dim // _LANES) * _LANES if backend.host_platform() == "tpu" else config.head_dim
+    values = 2 * 2 * config.num_steps * config.depth * config.chunk_frames * config.heads * width
     return values * _stored(precision).itemsize
 
 

@@ -10,12 +10,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from cosy_jax.config import SpeechTokenizerConfig
 from cosy_jax.nn.layers import Conv1d, LayerNorm, Linear, length_mask
 from cosy_jax.nn.precision import FLOAT32
 from cosy_jax.nn.programs import program
 from cosy_jax.nn.rotary import rotate_half, rotation
+from cosy_jax.nn.stacked import STACKED
 
 _CODE_BOUND = 0.999  # keeps tanh off its ends
 _MLP_RATIO = 4
@@ -47,9 +49,23 @@ class SpeechTokenizer(nn.Module):
             lengths = (lengths + 1) // 2
         mask = length_mask(lengths, x.shape[1])
         turn = rotation(jnp.arange(x.shape[1]), self.config.head_dim, self.config.rope_theta)
+        through = self._looped if self.has_variable("params", STACKED) else self._in_turn
+        x = through(x, mask, turn)
+        return jnp.tanh(self.code_projection(x)) * _CODE_BOUND, lengths
+
+    def _in_turn(self, x: jax.Array, mask: jax.Array, turn: tuple[jax.Array, jax.Array]) -> jax.Array:
         for block in self.blocks:
             x = block(x, mask, turn)
-        return jnp.tanh(self.code_projection(x)) * _CODE_BOUND, lengths
+        return x
+
+    def _looped(self, x: jax.Array, mask: jax.Array, turn: tuple[jax.Array, jax.Array]) -> jax.Array:
+        """As `_in_turn`, the blocks as one loop."""
+        alone = Block(self.config, parent=None)
+
+        def through(x: jax.Array, params: dict) -> tuple[jax.Array, None]:
+            return alone.apply({"params": params}, x, mask, turn), None
+
+        return lax.scan(through, x, self.get_variable("params", STACKED))[0]
 
 
 class Block(nn.Module):

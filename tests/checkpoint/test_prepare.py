@@ -7,7 +7,7 @@ import pytest
 from cosy_jax.checkpoint.prepare import prepare
 from cosy_jax.compare.snr import snr_db
 from cosy_jax.nn import backend
-from cosy_jax.prompt.encode import Prompt
+from cosy_jax.prompt.encode import Prompt, speech_tokens
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from tests.conftest import TINY
 
@@ -35,6 +35,17 @@ def test_looped_stages_speak_the_same(synthesizer):
     assert np.abs(mel - wanted[0]).max() < 1e-4
     # The phase sums F0 over time, so that the audio is further off than its mel.
     assert snr_db(audio, wanted[1]) > 50
+
+
+def test_a_looped_speech_tokenizer_gives_the_same_ids(synthesizer):
+    samples = 0.1 * np.random.default_rng(0).standard_normal(24_000).astype(np.float32)
+    config, params = synthesizer.config, synthesizer.params("speech_tokenizer")
+    with backend.pretend("tpu"):
+        looped = prepare("speech_tokenizer", params, config)
+    assert "blocks" in looped and "blocks_0" not in looped
+    wanted = speech_tokens(samples, params, config)
+    np.testing.assert_array_equal(speech_tokens(samples, looped, config), wanted)
+    assert len(set(wanted.tolist())) > 5
 
 
 def test_other_platforms_and_stages_keep_what_is_stored(synthesizer):
