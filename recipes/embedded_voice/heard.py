@@ -1,6 +1,6 @@
 """What a recogniser hears in recordings of a text, and how many of its words are wrong.
 
-python -m recipes.embedded_voice.heard --text "Good morning." demo-slt.wav demo-rms.wav
+python -m recipes.embedded_voice.heard --text "Good morning." demo-rms.wav demo-kal16.wav
 """
 
 import argparse
