@@ -18,7 +18,7 @@ from cosy_jax.checkpoint.prepare import looped
 from cosy_jax.checkpoint.reader import storage_dtype
 from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import ModelConfig
-from cosy_jax.engine.limits import SHARE, fitting_pieces
+from cosy_jax.engine.limits import SHARE, TPU_ROWS, fitting_pieces
 from cosy_jax.flow.cfm import FlowInputs, solve
 from cosy_jax.flow.pages import empty_pages, page_bytes
 from cosy_jax.flow.streaming import PieceBatch, solve_pieces
@@ -37,7 +37,7 @@ from cosy_jax.vocoder.vocode import decode
 ROWS, STARTED = 64, 8  # of the language model, and those that are prefilled together
 CONTEXT, SLOTS = 256, 1024  # positions
 UTTERANCES, FRAMES = 16, 500  # of flow and vocoder
-PIECES, PIECE_FRAMES, WINDOW, PAST, PAGES = 16, 200, 350, 500, 64  # of streams, at most; frames, but for the pages
+PIECE_FRAMES, WINDOW, PAST, PAGES = 200, 350, 500, 64  # of streams: frames, and pages at most
 LOADED = 3 * 2**30  # bytes of all weights, and of what the language model keeps
 RECORDING = 3000  # frames of both encoders' features: 30 s
 FLOAT32_PASSES = 6  # products of bfloat16 to one of float32 at the highest precision
@@ -79,7 +79,7 @@ class Shapes:
         """Pieces of streams in one program, and the pages of their pasts, by the rule of the engine."""
         with backend.pretend("tpu"):
             free, page = int(self.memory) - LOADED, page_bytes(self.config.flow, self.precision)
-        fitting = min(PIECES, fitting_pieces(int((1 - SHARE) * free), page))
+        fitting = min(TPU_ROWS, fitting_pieces(int((1 - SHARE) * free), page))
         return max(rows for rows in buckets.STREAM_ROWS if rows <= fitting), min(PAGES, int(SHARE * free) // page)
 
     def array(self, *shape: int, dtype: Any = jnp.float32, rows: bool = True) -> Any:
@@ -209,9 +209,10 @@ def _pieces(shapes: Shapes) -> PieceBatch:
 
 def _vocoder(shapes: Shapes) -> Iterator[Program]:
     c, params = shapes.config.vocoder, shapes.params("vocoder")
+    pieces, _ = shapes.pieces
     for name, rows, frames, each in (
         ("vocoder", UTTERANCES, FRAMES, ()),
-        ("vocoder, pieces", PIECES, WINDOW, (PIECES,)),
+        ("vocoder, pieces", pieces, WINDOW, (pieces,)),
     ):
         counted = shapes.array(rows, dtype=jnp.int32)
         program = partial(

@@ -16,6 +16,7 @@ _PAGES_A_STREAM = 40  # 40 s of speech with its voice: more is seldom used
 # What the program of a piece of 4 s has for itself, as pages: those it leaves behind, until its loop has ended, and its
 # layers' values (TPU.md: 1.4 GiB of the released sizes in bfloat16, where a page is 0.17).
 _PAGES_A_PIECE = 9
+TPU_ROWS = 2  # of pieces: the compiler ends with two in half a minute, with four not in ten (TPU.md)
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,14 @@ class Budget:
 
 def make_budget(limits: Limits, config: FlowConfig, precision: Precision) -> Budget:
     """The budget within the limits; CosyError where the memory is not enough for one stream of a minute."""
-    cpu, free = backend.host_platform() == "cpu", _free_memory()
+    platform, free = backend.host_platform(), _free_memory()
+    cpu = platform == "cpu"
     streams = limits.streams or (16 if cpu else 64)
     page, slot = page_bytes(config, precision), slot_bytes(config)
     slots = 2 * streams  # a voice has one, too
     memory = limits.memory or int(SHARE * free)
-    rows = min(limits.piece_rows or min(_cpu_rows() if cpu else 16, fitting_pieces(free - memory, page)), streams)
+    most = {"cpu": _cpu_rows(), "tpu": TPU_ROWS}.get(platform, 16)
+    rows = min(limits.piece_rows or min(most, fitting_pieces(free - memory, page)), streams)
     pages = min((memory - slots * slot) // page, streams * _PAGES_A_STREAM)
     if pages < _PAGES_A_STREAM:
         raise CosyError(

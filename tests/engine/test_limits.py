@@ -22,7 +22,10 @@ def budget(monkeypatch):
     return made
 
 
-@pytest.mark.parametrize(("platform", "free", "rows"), [("tpu", 13, 2), ("tpu", 29, 4), ("gpu", 130, 16)])
+SIZES = [("tpu", 13, 2), ("tpu", 29, 2), ("gpu", 130, 16), ("gpu", 13, 4)]
+
+
+@pytest.mark.parametrize(("platform", "free", "rows"), SIZES)
 def test_pieces_find_room_beside_the_pages(budget, platform, free, rows):
     made = budget(platform, free)
     assert made.piece_rows[-1] == rows
