@@ -16,7 +16,7 @@ _PAGES_A_STREAM = 40  # 40 s of speech with its voice: more is seldom used
 # What the program of a piece of 4 s has for itself, as pages: those it leaves behind, until its loop has ended, and its
 # layers' values (TPU.md: 1.4 GiB of the released sizes in bfloat16, where a page is 0.17).
 _PAGES_A_PIECE = 9
-TPU_ROWS = 2  # of pieces: the compiler ends with two in half a minute, with four not in ten (TPU.md)
+TPU_ROWS = 2  # of pieces: the compiler ends with two in 37 CPU seconds, with four it had not in six minutes (TPU.md)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def fitting_pieces(memory: int, page: int) -> int:
 def _cpu_rows() -> int:
     """A few cores are filled by one piece: four of them take up to 1.5 times as long together as one after the other,
     and the first waits for the last."""
-    return max(1, min(4, (os.cpu_count() or 1) // 2))
+    return max(1, min(4, backend.host_cores() // 2))
 
 
 def _free_memory() -> int:
