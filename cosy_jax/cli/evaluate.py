@@ -186,7 +186,9 @@ def _with_references(items: "list[Item]", folder: Path) -> "list[Item]":
 
 def _jobs(args: argparse.Namespace) -> int:
     """A recogniser that is a large network uses all cores, or the GPU, by itself."""
-    return args.jobs or (len(os.sched_getaffinity(0)) if args.recogniser == POCKETSPHINX else 1)
+    from cosy_jax.nn.backend import host_cores
+
+    return args.jobs or (host_cores() if args.recogniser == POCKETSPHINX else 1)
 
 
 def _judge(judge: "Callable[..., Summary]", failed: dict[str, str], jobs: int, stop: Stop) -> "Summary":

@@ -4,7 +4,6 @@ N speech tokens, S samples, T frames, M bands.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -26,6 +25,7 @@ from cosy_jax.dataset.items import Item, LeftOut, Reason, UnusableError
 from cosy_jax.dataset.prefetch import prefetch
 from cosy_jax.dataset.read import peak_limited
 from cosy_jax.errors import CosyError
+from cosy_jax.nn.backend import host_cores
 from cosy_jax.nn.buckets import TOKENIZER_FRAMES
 from cosy_jax.nn.devices import ONE_DEVICE
 from cosy_jax.nn.precision import FLOAT32
@@ -147,7 +147,7 @@ class Encoders:
         numbers = range(len(items))
         chunks = ((numbers[n : n + _CHUNK], items[n : n + _CHUNK]) for n in numbers[::_CHUNK])
         with (
-            ThreadPoolExecutor(os.cpu_count()) as pool,
+            ThreadPoolExecutor(host_cores()) as pool,
             closing(prefetch(lambda chunk: list(pool.map(self._read, *chunk)), chunks)) as read,
         ):
             for found in read:
