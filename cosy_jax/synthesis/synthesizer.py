@@ -18,14 +18,13 @@ from cosy_jax.checkpoint.parameters import Parameters
 from cosy_jax.config import ModelConfig
 from cosy_jax.flow.cfm import solve
 from cosy_jax.flow.inputs import utterances
-from cosy_jax.llm.bistream import BistreamContext, bistream_tokens
+from cosy_jax.llm.bistream import BistreamContext
 from cosy_jax.llm.context import Context, pad_contexts
 from cosy_jax.llm.decode import generate
 from cosy_jax.llm.policy import DecodePolicy
 from cosy_jax.llm.sampling import RasSampler
 from cosy_jax.llm.silence import without_long_silence
 from cosy_jax.llm.state import DecodeState
-from cosy_jax.llm.stream import stream_tokens
 from cosy_jax.nn import buckets
 from cosy_jax.nn.devices import ONE_DEVICE, Devices
 from cosy_jax.nn.noise import vocoder_noise
@@ -33,10 +32,10 @@ from cosy_jax.nn.precision import FLOAT32, Precision
 from cosy_jax.prompt.encode import Prompt, encode_prompt, speech_tokens
 from cosy_jax.recognise.recogniser import Recogniser
 from cosy_jax.synthesis.contexts import arriving_context, whole_contexts
+from cosy_jax.synthesis.pieces import request_pieces
 from cosy_jax.synthesis.request import Request, StreamOptions, check_voice_choice
 from cosy_jax.synthesis.speech import OnPart, OnStage, Speech, Stopwatch, finite, joined
 from cosy_jax.synthesis.stage import Stage
-from cosy_jax.synthesis.streaming import cached_solver, exact_solver, hops, stream_audio
 from cosy_jax.synthesis.voice import Voice, check_transcript_length, check_voice, heard, load_voice_recording
 from cosy_jax.synthesis.voice_conversion import source_pieces
 from cosy_jax.synthesis.voices import load_voice, voice_places
@@ -214,36 +213,8 @@ class Synthesizer:
         speed than 1.
         """
         request.check_streamable()
-        request, options = self.resolve(request), options or StreamOptions()
-        if not isinstance(request.text, str):
-            return self._pieces(self._decode_arriving(request.text, request), request.voice_at_hand, options)
-        return self._stream_segments(self.contexts(request), request, options)
-
-    def _stream_segments(
-        self, contexts: list[Context], request: Request, options: StreamOptions
-    ) -> Iterator[np.ndarray]:
-        voice, policy = request.voice_at_hand, self.policy(request.reference_slips)
-        hop = next(hops(len(voice.prompt.speech_tokens), self.config.flow))
-        for index, context in enumerate(contexts):
-            blocks = stream_tokens(self.params("llm"), context, policy, hop + self.config.flow.lookahead)
-            yield from self._pieces(blocks, voice, options, index > 0, index < len(contexts) - 1)
-
-    def _pieces(
-        self,
-        blocks: Iterable[list[int]],
-        voice: Voice,
-        options: StreamOptions,
-        fade_in: bool = False,
-        fade_out: bool = False,
-    ) -> Iterator[np.ndarray]:
-        flow = (self.params("flow"), voice.prompt, self.config.flow, self.precision)
-        solver = exact_solver(*flow) if options.solver == "exact" else cached_solver(*flow, options.left_chunks)
-        return stream_audio(blocks, voice.prompt, solver, self.params("vocoder"), self.config, fade_in, fade_out)
-
-    def _decode_arriving(self, text: Iterable[str], request: Request) -> Iterator[list[int]]:
-        policy = self.policy(request.reference_slips)
-        key, ids = jax.random.key(request.seed), self.arriving_ids(text)
-        return bistream_tokens(self.params("llm"), ids, self.arriving_context(request), key, policy)
+        request = self.resolve(request)
+        return request_pieces(self, request, options or StreamOptions())
 
     def arriving_context(self, request: Request) -> BistreamContext:
         """What stands before the text of a resolved request, if it arrives in pieces."""
