@@ -40,7 +40,7 @@ CONFIG = ModelConfig(
     ),
     # Speech tokens a letter, 1 to 4.8 in the data. A small model's draws are worth less, its guidance more. A fifth of
     # all tokens stand among the ten before them: at a rate of 0.1 each of these would be drawn again from all ids.
-    sampling=SamplingConfig(min_ratio=1.0, max_ratio=6.0, top_p=0.5, repetition_rate=1.0),
+    sampling=SamplingConfig(min_ratio=1.0, max_ratio=6.0, top_p=0.35, repetition_rate=1.0),
     flow=FlowConfig(lookahead_channels=192, dim=192, depth=7, heads=3, head_dim=64, guidance_rate=1.5),
     vocoder=VocoderConfig(base_channels=128, f0_channels=128),
     speech_tokenizer=SpeechTokenizerConfig(dim=128, heads=2, num_blocks=4),
