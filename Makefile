@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 
 WEIGHTS ?= weights/embedded
 DEMO_TEXT ?= Good morning! I would like a cup of tea and two apples, please.
-DEMO_VOICES ?= rms kal16
+DEMO_VOICES ?= rms awb
 DEMO_PROMPT_TEXT ?= This is what the recording says.
 
 .PHONY: demo serve test test-all lint voice-data clean

@@ -18,9 +18,9 @@ def test_two_voices_where_the_weights_bring_them(tmp_path):
     (tmp_path / "voices").mkdir()
     (tmp_path / "voices" / "slt.safetensors").touch()
     printed = demo(tmp_path)
-    for voice in ("rms", "kal16"):
+    for voice in ("rms", "awb"):
         assert f"--voice {voice} " in printed and f"--out demo-{voice}.wav --plot demo-{voice}.png\n" in printed
-    assert printed.index("--plot demo-kal16.png") < printed.index("recipes.embedded_voice.heard")
+    assert printed.index("--plot demo-awb.png") < printed.index("recipes.embedded_voice.heard")
 
 
 def test_a_recording_where_they_bring_none(tmp_path):
