@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cosy_jax.errors import CosyError
 from cosy_jax.evaluate.words import Errors, verdict
 from cosy_jax.nn.compile_cache import default_cache, start_jax
 from cosy_jax.prompt.encode import speech_tokens
@@ -57,6 +58,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="a folder with the four voices")
     parser.add_argument("--every", type=int, default=1, help="take each so many-th sentence (default: all)")
     args = parser.parse_args()
+    if args.every < 1:
+        raise CosyError(f"Every {args.every}th sentence is none: give 1 or more.")
     start_jax(default_cache())
     synthesizer, texts = Synthesizer(args.weights), held_out()[:: args.every]
     classes = likely_phonemes(*read_tokens(args.data), synthesizer.config.llm.speech_token_size)

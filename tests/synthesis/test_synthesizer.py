@@ -117,6 +117,17 @@ def test_two_streams_side_by_side(synthesizer, voice):
         np.testing.assert_array_equal(np.concatenate(got), wanted)
 
 
+def test_a_text_that_cannot_be_streamed_is_refused_at_the_call(synthesizer, voice, monkeypatch):
+    """Before the first piece is asked for: a server has not answered yet."""
+
+    def contexts(request):
+        raise CosyError("Nothing of the text is left.")
+
+    monkeypatch.setattr(synthesizer, "contexts", contexts)
+    with pytest.raises(CosyError, match="Nothing"):
+        synthesizer.stream(Request(TEXT, voice))
+
+
 def test_what_a_stream_refuses(synthesizer, voice):
     with pytest.raises(CosyError, match="speed"):
         synthesizer.stream(Request(TEXT, voice, speed=1.5))
