@@ -1,10 +1,12 @@
 """Sentences joined into longer utterances of one speaker, for the language model alone.
 
-    python -m recipes.embedded_voice.join --data build/embedded_voice/encoded --out build/embedded_voice/joined
+    python -m recipes.embedded_voice.join --data build/embedded_voice/more/encoded \\
+        --ids build/embedded_voice/encoded --out build/embedded_voice/joined
 
 When it speaks in a voice, a recording and its transcript stand in front of the new ones: rows of two and more
 sentences, each with speech tokens of its own. The data's sentences by themselves are a third of that length, and a
-model that never saw longer rows does not read them.
+model that never saw longer rows does not read them. The first of two or more has the tokens that the tokenizer heard,
+as a recording has, the others those that their labels mean (`ideal`).
 """
 
 import argparse
@@ -14,17 +16,31 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from cosy_jax.dataset.columns import COMPUTED, INSTRUCT, ROWS_TOGETHER, import_pyarrow, open_shard, read_rows, schema
+import numpy as np
+
+from cosy_jax.dataset.columns import (
+    COMPUTED,
+    INSTRUCT,
+    LABELS,
+    ROWS_TOGETHER,
+    import_pyarrow,
+    open_shard,
+    read_rows,
+    schema,
+)
 from cosy_jax.dataset.columns import writer as shard_writer
 from cosy_jax.dataset.read import DATASET_FILE, open_dataset, read_record
 from cosy_jax.errors import CosyError
 from cosy_jax.files import whole_file, write_whole
 
 from .common import bar, run
+from .ideal import ideal_ids
+from .silence import read_tokens
 
 SIZES, SHARES = (1, 2, 3, 4), (0.3, 0.3, 0.25, 0.15)  # sentences of a row, and how often
 MAX_TOKENS = 300  # 12 s
 SHARD = "shard-000000.parquet"
+IDEAL = "ideal"  # the ids that an utterance's labels mean
 
 Row = dict[str, Any]
 
@@ -57,21 +73,27 @@ def _tokens(rows: list[Row]) -> int:
 
 def _joined(rows: list[Row]) -> Row:
     """One row of several; of the first where it must be of one."""
-    return rows[0] | {
+    heard = len(rows) > 1
+    said = [rows[0]["speech_token"] if heard else rows[0][IDEAL], *(row[IDEAL] for row in rows[1:])]
+    joined = rows[0] | {
         "utt": "+".join(row["utt"] for row in rows),
         "text": " ".join(row["text"] for row in rows),
-        "speech_token": [token for row in rows for token in row["speech_token"]],
+        "speech_token": [token for tokens in said for token in tokens],
         "audio_data": b"",
         "wav": "",
     }
+    del joined[IDEAL]
+    return joined
 
 
-def read(data: Path) -> list[Row]:
-    """What the language model needs of every utterance; CosyError for data that cannot be read."""
-    names = ["utt", "text", "spk", INSTRUCT, *COMPUTED]
-    return [
+def read(data: Path, ids: np.ndarray) -> list[Row]:
+    """What the language model needs of every utterance, `ids` int (C,) being those of the labels; CosyError for data
+    that cannot be read."""
+    names = ["utt", "text", "spk", INSTRUCT, *COMPUTED, LABELS]
+    rows = [
         row for shard in open_dataset(data).shards for row in read_rows(shard, open_shard(shard), names).to_pylist()
     ]
+    return [row | {IDEAL: ids[row.pop(LABELS)].tolist()} for row in rows]
 
 
 def write(rows: list[Row], out: Path, record: dict[str, Any]) -> None:
@@ -89,14 +111,18 @@ def write(rows: list[Row], out: Path, record: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="what `cosy-jax dataset build` wrote")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="what `cosy-jax dataset build` wrote, with labels")
+    parser.add_argument(
+        "--ids", type=Path, help="the data that `ideal` was given, whose ids these are (default: --data)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.out.resolve() == args.data.resolve():
         raise CosyError(f"--out is the folder of the data, {args.data}: name another one.")
-    rows = join(read(args.data), args.seed)
+    ids = ideal_ids(*read_tokens(args.ids or args.data))
+    rows = join(read(args.data, ids), args.seed)
     write(rows, args.out, read_record(args.data))
     print(f"{args.out}: {len(rows)} rows, {_tokens(rows) / len(rows):.0f} speech tokens each")
 

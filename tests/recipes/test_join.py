@@ -7,7 +7,8 @@ from recipes.embedded_voice.join import MAX_TOKENS, SIZES, join
 
 def rows():
     return [
-        {"utt": f"{i:03d}", "text": f"Text {i}.", "spk": f"s{i % 3}", "speech_token": [i] * (20 + i % 50), "wav": "w"}
+        {"utt": f"{i:03d}", "text": f"Text {i}.", "spk": f"s{i % 3}", "wav": "w"}
+        | {"speech_token": [i] * (20 + i % 50), "ideal": [1000 + i] * (20 + i % 50)}
         for i in range(300)
     ]
 
@@ -20,7 +21,11 @@ def test_every_sentence_once_and_beside_its_own_speaker():
     assert all(len({int(key) % 3 for key in keys}) == 1 for keys in parts)
     for row, keys in zip(joined, parts, strict=True):
         assert row["text"] == " ".join(f"Text {int(key)}." for key in keys)
-        assert Counter(row["speech_token"]) == Counter({int(key): 20 + int(key) % 50 for key in keys})
+        heard, *others = map(int, keys)
+        first = heard if others else 1000 + heard
+        assert Counter(row["speech_token"]) == Counter(
+            {first: 20 + heard % 50} | {1000 + i: 20 + i % 50 for i in others}
+        )
         assert len(row["speech_token"]) <= MAX_TOKENS
 
 
