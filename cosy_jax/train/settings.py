@@ -52,6 +52,7 @@ class TrainSettings:
     discriminator_learning_rate: float = 2e-4  # of the vocoder's training
     discriminator_width: float = 1.0  # of the reference's channels
     alone: int = 0  # steps that the vocoder learns mel and F0 before there are discriminators
+    stft_weight: float = 0.0  # in these steps, of the distance of spectra in three resolutions; the mel's is 45
     fast_f0: bool = False  # of the vocoder: F0 targets by dio alone, twenty times faster than the reference's harvest
     ctc: bool = False  # of the speech tokenizer: labels are a sequence, not one a token
 
@@ -61,7 +62,9 @@ class TrainSettings:
                     "evaluate_every", "keep", "discriminator_learning_rate", "discriminator_width")  # fmt: skip
         for name in positive:
             self._require(name, getattr(self, name) > 0, "more than 0")
-        for name in ("warmup", "weight_decay", "lora_rank", "lora_alpha", "alone", "held_out", "sample_every", "seed"):
+        counted = ("warmup", "weight_decay", "lora_rank", "lora_alpha", "alone", "stft_weight", "held_out",
+                   "sample_every", "seed")  # fmt: skip
+        for name in counted:
             self._require(name, getattr(self, name) >= 0, "0 or more")
         for name in ("beta1", "beta2", "ema", "dropout", "history_dropout"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 up to, not including, 1")

@@ -24,7 +24,7 @@ from cosy_jax.train.prompt.speaker_encoder import SpeakerEncoderTask
 from cosy_jax.train.prompt.speech_tokenizer import SpeechTokenizerTask
 from cosy_jax.train.settings import TrainSettings
 from cosy_jax.train.task import Task
-from cosy_jax.train.vocoder.config import AdamConfig, DiscriminatorConfig, GanConfig
+from cosy_jax.train.vocoder.config import AdamConfig, DiscriminatorConfig, GanConfig, LossConfig
 from cosy_jax.train.vocoder.learner import GanLearner
 from cosy_jax.train.vocoder.task import GanParametrisation, VocoderTask
 
@@ -96,6 +96,7 @@ def _vocoder(start: Start) -> Parts:
         discriminator_adam=AdamConfig(
             settings.discriminator_learning_rate, settings.beta1, settings.beta2, settings.clip
         ),
+        losses=LossConfig(stft=settings.stft_weight),
         fast_f0=settings.fast_f0,
     )
     learner = GanLearner(config, get_precision(settings.dtype), settings.ema, settings.alone)

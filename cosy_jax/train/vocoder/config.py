@@ -29,6 +29,8 @@ class LossConfig:
     tpr: float = 1.0
     tpr_limit: float = 0.04
     f0: float = 1.0
+    stft: float = 0.0  # while it learns alone; the reference has no such term
+    stft_windows: tuple[int, ...] = (512, 1024, 2048)  # samples; a hop is a quarter
 
 
 @dataclass(frozen=True)

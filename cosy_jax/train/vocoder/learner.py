@@ -13,7 +13,7 @@ from cosy_jax.train.parametrisation import Tree
 from cosy_jax.train.totals import Totals
 from cosy_jax.train.vocoder.config import GanConfig
 from cosy_jax.train.vocoder.generator import generate
-from cosy_jax.train.vocoder.losses import Batch
+from cosy_jax.train.vocoder.losses import Batch, stft_loss
 from cosy_jax.train.vocoder.spectra import log_mel
 from cosy_jax.train.vocoder.steps import (
     Draws,
@@ -30,7 +30,7 @@ from cosy_jax.train.vocoder.weight_norm import fold
 
 class GanLearner:
     """The discriminators' step, then the generator's, on the same batch. For the first `alone` steps the generator
-    learns mel and F0 alone: discriminators have nothing to say about noise, and cost most of a step."""
+    learns spectra and F0 alone: discriminators have nothing to say about noise, and cost most of a step."""
 
     def __init__(self, config: GanConfig, precision: Precision, ema: float, alone: int) -> None:
         self._config, self._precision, self._ema, self._alone = config, precision, ema, alone
@@ -76,7 +76,8 @@ class GanLearner:
             self.current(state)["generator"], batch, noise, config=self._config, precision=self._precision
         )
         rows = jnp.asarray(len(batch.speech), jnp.float32)
-        return Totals(rows * terms["g_mel"], rows, {"f0": rows * terms["g_f0"]})
+        others = {name.removeprefix("g_"): rows * term for name, term in terms.items() if name != "g_mel"}
+        return Totals(rows * terms["g_mel"], rows, others)
 
     def current(self, state: State) -> Tree:
         """What is learnt so far: its moving average where there is one."""
@@ -118,13 +119,18 @@ def _advanced(state: State, learnt: Tree, moments: Tree, figures: dict[str, jax.
 def _spectral_loss(
     g_params: Tree, batch: Batch, noise: jax.Array, *, config: GanConfig, precision: Precision
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Mel and F0 losses (`losses.g_loss`) in their weights, and by name."""
+    """Mel and F0 losses (`losses.g_loss`), and `stft_loss` where it has a weight, in their weights, and by name."""
     audio, f0 = generate(fold(g_params), batch.mel, noise, config.vocoder, precision)
     rate = config.vocoder.sample_rate
     wanted = log_mel(batch.speech, config.mel, rate, precision)
     mel = jnp.mean(jnp.abs(log_mel(audio, config.mel, rate, precision) - wanted))
     distance = jnp.mean(jnp.abs(f0 - batch.f0))
-    return config.losses.mel * mel + config.losses.f0 * distance, {"g_mel": mel, "g_f0": distance}
+    weights, terms = config.losses, {"g_mel": mel, "g_f0": distance}
+    loss = weights.mel * mel + weights.f0 * distance
+    if weights.stft:
+        terms["g_stft"] = stft_loss(audio, batch.speech, weights.stft_windows)
+        loss += weights.stft * terms["g_stft"]
+    return loss, terms
 
 
 @functools.partial(jax.jit, static_argnames=("config", "precision"))
