@@ -51,9 +51,9 @@ class Decoding:
 
     def start(self, streams: Sequence[Stream], pieces_wait: bool) -> None:
         """Begins a block of draws, short where a stream waits for a few of them and no piece could be solved
-        meanwhile."""
+        meanwhile, or where the first piece of all that there are is, on the same cores."""
         if self._rows.counts.seated:
-            self._drawing = self._beside(self._rows.advance, BLOCK if pieces_wait else self._until_a_piece(streams))
+            self._drawing = self._beside(self._rows.advance, self._draws(streams, pieces_wait))
 
     def finish(self) -> bool:
         """Hands the block's draws to their segments; whether there were any."""
@@ -133,6 +133,11 @@ class Decoding:
             except Exception as error:
                 self._end(segment, error)
                 return
+
+    def _draws(self, streams: Sequence[Stream], pieces_wait: bool) -> int:
+        if all(stream.dry is None and stream.front and stream.front.track for stream in streams):
+            return _LEAST
+        return BLOCK if pieces_wait else self._until_a_piece(streams)
 
     def _until_a_piece(self, streams: Sequence[Stream]) -> int:
         waiting = [each.missing for stream in streams for each in stream.segments if each.decoding and each.missing]

@@ -63,6 +63,22 @@ def test_a_first_piece_does_not_wait_until_everybody_has_begun():
     assert work.meters.finished == 4
 
 
+@pytest.mark.parametrize(("others", "most"), [(0, 5), (3, 25)])
+def test_beside_a_lone_first_piece_little_is_drawn(others, most):
+    """Where others wait for tokens, a whole block is."""
+    work, device, clock = scheduler(side_by_side=True, begins=1)
+    one, *_ = several = [stream(clock, 200, of=voice(60, 0)) for _ in range(1 + others)]
+    for each in several:
+        work.submit(each)
+    drawn = []
+    while not one.ticket.unread:
+        under_way, before = bool(one.front and one.front.track), device.rows.steps
+        work.turn()
+        if under_way:
+            drawn.append(device.rows.steps - before)
+    assert drawn and max(drawn) == most
+
+
 def test_light_load_keeps_every_listener_supplied():
     work, device, clock = scheduler(streams=8)
     for index in range(8):
