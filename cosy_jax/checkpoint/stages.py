@@ -72,8 +72,8 @@ def expected_shapes(stage: str, config: ModelConfig) -> dict:
 
     Tracing tells, which takes one second or two at released sizes; what it told is read where programs are stored.
     """
-    store, key = stored.current(), repr(config)
-    content = store.read(f"shapes-{stage}", key) if store else None
+    store, file = stored.current(), stored.file_name(f"shapes-{stage}", repr(config))
+    content = store.read(file) if store else None
     if content is not None:
         return _nested(json.loads(content))
     with jax.enable_x64(True):
@@ -81,7 +81,7 @@ def expected_shapes(stage: str, config: ModelConfig) -> dict:
     if store:
         leaves = jax.tree_util.tree_leaves_with_path(found)
         told = {jax.tree_util.keystr(path, simple=True, separator="/"): [x.dtype.name, x.shape] for path, x in leaves}
-        store.write(f"shapes-{stage}", key, json.dumps(told).encode())
+        store.write(file, json.dumps(told).encode())
     return found
 
 

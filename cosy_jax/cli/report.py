@@ -56,11 +56,12 @@ def produce(
     flow and vocoder, which segments take in turn.
     """
     from cosy_jax.nn.compile_log import count_compilations
-    from cosy_jax.nn.programs import forget
+    from cosy_jax.nn.programs import forget, reading_ahead
 
     start = time.perf_counter()
     begun: dict[Stage, float] = {}
-    with count_compilations() as compiled, watched(stages) as (on_stage, on_part):
+    kind = f"{stages} {args.weights} {args.dtype} {args.voice is None}"  # what decides which programs are wanted first
+    with count_compilations() as compiled, watched(stages) as (on_stage, on_part), reading_ahead(kind):
 
         def handed_on(stage: "Stage") -> None:
             if stage not in begun and stage != stages[-1]:

@@ -6,6 +6,7 @@ Only what is called once or so an utterance is worth it: each call here asks for
 import enum
 import functools
 import inspect
+import json
 import pickle
 import threading
 import time
@@ -14,12 +15,13 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from cosy_jax.nn import backend, stored
+from cosy_jax.nn.ahead import ReadAhead
 from cosy_jax.nn.compile_log import record_read
 from cosy_jax.nn.memory import trim
 from cosy_jax.nn.stored import StoreWarning
@@ -28,6 +30,16 @@ _all: "weakref.WeakSet[Program]" = weakref.WeakSet()
 _making = jax.make_user_context(False)
 _alone = threading.RLock()  # around what changes JAX's settings
 _CACHE = "jax_enable_compilation_cache"
+
+
+class _Recent(NamedTuple):
+    """What the last run of a kind read, and the files that this one asked for."""
+
+    ahead: ReadAhead[jax.stages.Compiled | None]
+    files: list[str]
+
+
+_recent: _Recent | None = None
 
 
 class _UnknownError(Exception):
@@ -79,11 +91,11 @@ class Program:
         with self._lock:
             if (store, asked) in self._known:
                 return self._known[store, asked]
-            key = f"{self._place} {asked}"
-            program = _read(store, self._name, key)
+            file = stored.file_name(self._name, f"{self._place} {asked}")
+            program = _read(store, file)
             if program is None:
                 program = _compiled(self._jitted.lower(*args, **kwargs))
-                _write(store, self._name, key, program)
+                _write(store, file, program)
             self._known[store, asked] = program
             return program
 
@@ -107,25 +119,55 @@ def only_made() -> AbstractContextManager[None]:
     return _making(True)
 
 
-def _read(store: stored.Store, name: str, key: str) -> jax.stages.Compiled | None:
+@contextmanager
+def reading_ahead(kind: str) -> Iterator[None]:
+    """Reads what the last run of this kind read here, in its order, in a thread beside what is computed: XLA links a
+    program without Python's lock. Notes for the next one what this run reads or makes."""
+    global _recent
+    store = stored.current()
+    if store is None:
+        yield
+        return
+    notes = stored.file_name("recent", kind)
+    known = json.loads(store.read(notes) or b"[]")
+    _recent = recent = _Recent(ReadAhead(known, functools.partial(_load, store)), [])
+    try:
+        yield
+    finally:
+        _recent = None
+        recent.ahead.close()
+        if recent.files != known:
+            store.write(notes, json.dumps(recent.files).encode())
+
+
+def _read(store: stored.Store, file: str) -> jax.stages.Compiled | None:
+    begin = time.perf_counter()
+    if _recent is None:
+        found = _load(store, file)
+    else:
+        _recent.files.append(file)
+        found = _recent.ahead.take(file)
+    if found is not None:
+        record_read(time.perf_counter() - begin)
+    return found
+
+
+def _load(store: stored.Store, file: str) -> jax.stages.Compiled | None:
     from jax.experimental import serialize_executable
 
-    begin = time.perf_counter()
-    content = store.read(name, key)
+    content = store.read(file)
     if content is None:
         return None
     try:
         code, inputs, outputs = pickle.loads(content)
         device = jax.devices()[:1]
-        found = serialize_executable.deserialize_and_load(code, inputs, outputs, execution_devices=device)
+        return serialize_executable.deserialize_and_load(code, inputs, outputs, execution_devices=device)
     except Exception as error:  # of any kind: it can be compiled
         warnings.warn(f"A stored program cannot be loaded ({error}): it is made anew.", StoreWarning, stacklevel=5)
         return None
-    record_read(time.perf_counter() - begin)
-    return found
 
 
-def _write(store: stored.Store, name: str, key: str, program: jax.stages.Compiled) -> None:
+def _write(store: stored.Store, file: str, program: jax.stages.Compiled) -> None:
     from jax.experimental import serialize_executable
 
     try:
@@ -133,7 +175,7 @@ def _write(store: stored.Store, name: str, key: str, program: jax.stages.Compile
     except (ValueError, NotImplementedError) as error:  # some backends and programs cannot be
         warnings.warn(f"A program cannot be stored ({error}).", StoreWarning, stacklevel=5)
     else:
-        store.write(name, key, content)
+        store.write(file, content)
 
 
 def _compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:

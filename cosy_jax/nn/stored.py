@@ -35,15 +35,15 @@ class StoreWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of files, each under a name and what it depends on (`key`)."""
+    """A folder of files."""
 
     folder: Path
 
-    def read(self, name: str, key: str) -> bytes | None:
+    def read(self, file: str) -> bytes | None:
         """What `write` was given; None where there is nothing, and with a `StoreWarning` where it is stale, damaged or
         something else."""
         try:
-            head, _, content = self._path(name, key).read_bytes().partition(b"\n")
+            head, _, content = (self.folder / file).read_bytes().partition(b"\n")
             if not (trouble := _trouble(head, content)):
                 return content
         except FileNotFoundError:
@@ -54,16 +54,18 @@ class Store:
         warnings.warn(f"Stored programs {trouble}: they are made anew.", StoreWarning, stacklevel=1)
         return None
 
-    def write(self, name: str, key: str, content: bytes) -> None:
+    def write(self, file: str, content: bytes) -> None:
         """Keeps `content`, in place of what is there; a `StoreWarning` where that fails."""
         header = {"origin": origin(), "sha256": hashlib.sha256(content).hexdigest()}
         try:
-            write_whole(self._path(name, key), json.dumps(header).encode() + b"\n" + content)
+            write_whole(self.folder / file, json.dumps(header).encode() + b"\n" + content)
         except CosyError as error:
             warnings.warn(f"Programs cannot be kept: {error}", StoreWarning, stacklevel=3)
 
-    def _path(self, name: str, key: str) -> Path:
-        return self.folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:40]}"
+
+def file_name(name: str, key: str) -> str:
+    """Of what depends on the key."""
+    return f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:40]}"
 
 
 _current: Store | None = None

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import threading
+import time
 from dataclasses import dataclass
 
 import jax
@@ -9,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cosy_jax.nn import stored
+from cosy_jax.nn import programs, stored
 from cosy_jax.nn.compile_log import count_compilations
-from cosy_jax.nn.programs import Program, only_made
+from cosy_jax.nn.programs import Program, only_made, reading_ahead
 from cosy_jax.nn.stored import StoreWarning
 
 PARAMS = {"layer": {"kernel": np.ones((2, 3), np.float32)}}
@@ -164,6 +166,36 @@ def test_folder_that_cannot_be_written(tmp_path, process):
             assert call(process())["y"][0, 0] == 4
     finally:
         stored.keep_in(None)
+
+
+def test_a_run_reads_ahead_what_the_last_of_its_kind_read(folder, process, monkeypatch):
+    """In a thread of its own, and what its own calls ask for is still theirs."""
+    threads, load = [], programs._load
+
+    def noted(store, file):
+        threads.append(threading.current_thread().name)
+        return load(store, file)
+
+    monkeypatch.setattr(programs, "_load", noted)
+    with reading_ahead("speech"):
+        call(process())
+    assert threads == ["MainThread"]
+    with reading_ahead("other"):
+        call(process())
+    assert threads.count("read-ahead") == 0
+    with reading_ahead("speech"):
+        while "read-ahead" not in threads:
+            time.sleep(0.01)
+        program = process()
+        with count_compilations() as counts:
+            assert call(program)["y"][0, 0] == 4
+            assert call(program, rows=2)["y"].shape == (2, 3)
+    assert (counts.whole, counts.compiled) == (1, 1) and threads[2:] == ["read-ahead", "MainThread"]
+
+
+def test_nothing_is_read_ahead_where_nothing_is_stored(process):
+    with reading_ahead("speech"):
+        assert call(process())["y"][0, 0] == 4
 
 
 def test_programs_can_be_made_without_being_run(folder, process, traced):
