@@ -5,8 +5,8 @@
 
 When it speaks in a voice, a recording and its transcript stand in front of the new ones: rows of two and more
 sentences, each with speech tokens of its own. The data's sentences by themselves are a third of that length, and a
-model that never saw longer rows does not read them. The first of two or more has the tokens that the tokenizer heard,
-as a recording has, the others those that their labels mean (`ideal`).
+model that never saw longer rows does not read them. Their tokens are those that the labels mean (`ideal`); but the
+first sentence of every other row of two or more has what the tokenizer heard, as a recording has.
 """
 
 import argparse
@@ -38,6 +38,7 @@ from .ideal import ideal_ids
 from .silence import read_tokens
 
 SIZES, SHARES = (1, 2, 3, 4), (0.3, 0.3, 0.25, 0.15)  # sentences of a row, and how often
+HEARD = 0.5  # how often the first of several is as it was heard
 MAX_TOKENS = 300  # 12 s
 SHARD = "shard-000000.parquet"
 IDEAL = "ideal"  # the ids that an utterance's labels mean
@@ -55,7 +56,8 @@ def join(rows: list[Row], seed: int) -> list[Row]:
     for spoken in speakers.values():
         draw.shuffle(spoken)
         while spoken:
-            joined.append(_joined(_take(spoken, draw.choices(SIZES, SHARES)[0])))
+            taken = _take(spoken, draw.choices(SIZES, SHARES)[0])
+            joined.append(_joined(taken, len(taken) > 1 and draw.random() < HEARD))
     draw.shuffle(joined)
     return joined
 
@@ -71,9 +73,8 @@ def _tokens(rows: list[Row]) -> int:
     return sum(len(row["speech_token"]) for row in rows)
 
 
-def _joined(rows: list[Row]) -> Row:
-    """One row of several; of the first where it must be of one."""
-    heard = len(rows) > 1
+def _joined(rows: list[Row], heard: bool) -> Row:
+    """One row of several, the first one's tokens as they were heard or not; of the first where it must be of one."""
     said = [rows[0]["speech_token"] if heard else rows[0][IDEAL], *(row[IDEAL] for row in rows[1:])]
     joined = rows[0] | {
         "utt": "+".join(row["utt"] for row in rows),
