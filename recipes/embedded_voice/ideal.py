@@ -25,8 +25,20 @@ from cosy_jax.files import whole_file, write_whole
 from .common import bar, run
 from .silence import read_tokens
 
+LEARNT = Path(__file__).with_name(
+    "ideal_ids.json"
+)  # of a label as `labels` counts them, and the encoders of weights/embedded
 HEARD_WHOLE = 0.25  # of all utterances
 HEARD_MOST = 0.5  # of an utterance, where it begins as it was heard
+
+
+def ids_of(data: Path) -> np.ndarray:
+    """Id int (C,) of each label: those that `weights/embedded` learnt where its encoders made the data, else
+    `ideal_ids` of them; CosyError for data without labels."""
+    learnt = json.loads(LEARNT.read_text(encoding="utf-8"))
+    if read_record(data).get("encoders") == learnt["encoders"]:
+        return np.asarray(learnt["ids"], np.int32)
+    return ideal_ids(*read_tokens(data))
 
 
 def ideal_ids(tokens: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -84,7 +96,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.out.resolve() == args.data.resolve():
         raise CosyError(f"--out is the folder of the data, {args.data}: name another one.")
-    ids, count = ideal_ids(*read_tokens(args.data)), 0
+    ids, count = ids_of(args.data), 0
     with bar("ideal", read_record(args.data)["utterances"]) as advance:
         for written in rewrite(args.data, args.out, ids, args.seed):
             count += written

@@ -34,8 +34,7 @@ from cosy_jax.errors import CosyError
 from cosy_jax.files import whole_file, write_whole
 
 from .common import bar, run
-from .ideal import ideal_ids
-from .silence import read_tokens
+from .ideal import ids_of
 
 SIZES, SHARES = (1, 2, 3, 4), (0.3, 0.3, 0.25, 0.15)  # sentences of a row, and how often
 HEARD = 0.5  # how often the first of several is as it was heard
@@ -122,7 +121,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.out.resolve() == args.data.resolve():
         raise CosyError(f"--out is the folder of the data, {args.data}: name another one.")
-    ids = ideal_ids(*read_tokens(args.ids or args.data))
+    ids = ids_of(args.ids or args.data)
     rows = join(read(args.data, ids), args.seed)
     write(rows, args.out, read_record(args.data))
     print(f"{args.out}: {len(rows)} rows, {_tokens(rows) / len(rows):.0f} speech tokens each")

@@ -1,10 +1,12 @@
 """Where words are lost: the error rate behind each stage, of the sentences that `measure` had read and spoken.
 
-    python -m recipes.embedded_voice.stages --weights FOLDER --measured build/embedded_voice/measured
+    python -m recipes.embedded_voice.stages --weights FOLDER --measured build/embedded_voice/measured \\
+        --data build/embedded_voice/encoded
 
 Each reading of the teacher goes through more and more of the model: its mel, made audio by Griffin and Lim's method and
-by the vocoder; its speech tokens, in the saved voice, by the flow and each of both. Before and behind them stands what
-`measure` found: of the reading itself, and of what the model made of the text.
+by the vocoder; its speech tokens as they are heard, in the saved voice, by the flow and each of both; the ids that its
+labels mean, by flow and vocoder. Before and behind them stands what `measure` found: of the reading itself, and of what
+the model made of the text.
 """
 
 import argparse
@@ -25,14 +27,18 @@ from cosy_jax.recognise.choice import POCKETSPHINX, load_recogniser
 from cosy_jax.synthesis.synthesizer import Synthesizer
 
 from .common import bar, run
+from .flite import speak
+from .ideal import ids_of
 from .measure import JUDGED
+from .speakers import BASE
 from .streamed import Line, rates, read_lines
 
 _ITERATIONS = 60
 
 
-def renderings(synthesizer: Synthesizer, line: Line, folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Names of stages, and the audio (S,) that they make of a line's reading at the model's rate."""
+def renderings(synthesizer: Synthesizer, line: Line, folder: Path, ids: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Names of stages, and the audio (S,) that they make of a line's reading at the model's rate; `ids` int (C,) are
+    those of labels."""
     reading = folder / line["reference"]
     samples, rate = load(str(reading))
     mel = mel_spectrogram(
@@ -45,6 +51,9 @@ def renderings(synthesizer: Synthesizer, line: Line, folder: Path) -> Iterator[t
     spoken = synthesizer.convert_voice(reading, line["voice"])
     yield "tokens, flow, Griffin-Lim", griffin_lim(spoken.mel, synthesizer.config)
     yield "tokens, flow, vocoder", spoken.audio
+    labels = speak(line["text"], next(speaker for speaker in BASE if speaker.name == line["voice"])).labels
+    mel = synthesizer.mel(ids[labels], synthesizer.find_voice(line["voice"]).prompt)
+    yield "labels' ids, flow, vocoder", synthesizer.vocode(mel)
 
 
 def griffin_lim(mel: np.ndarray, config: ModelConfig) -> np.ndarray:
@@ -59,16 +68,18 @@ def griffin_lim(mel: np.ndarray, config: ModelConfig) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, required=True, help="the folder that was measured")
+    parser.add_argument("--data", type=Path, required=True, help="the data, encoded by the folder's encoders")
     parser.add_argument("--measured", type=Path, required=True, help="what `measure` wrote")
     args = parser.parse_args()
     whole, readings = rates(args.measured / JUDGED), rates(args.measured / JUDGED, of_readings=True)
     lines = read_lines(args.measured)
+    ids = ids_of(args.data)
     start_jax(default_cache())
     synthesizer, recogniser = Synthesizer(args.weights), load_recogniser(POCKETSPHINX)
     found: defaultdict[str, defaultdict[str, list[Errors]]] = defaultdict(lambda: defaultdict(list))
     with bar("stages", len(lines)) as advance:
         for line in lines:
-            for stage, audio in renderings(synthesizer, line, args.measured):
+            for stage, audio in renderings(synthesizer, line, args.measured, ids):
                 heard = recogniser.transcribe(audio, synthesizer.config.sample_rate)
                 for group in (line["voice"], "all"):
                     found[stage][group].append(verdict(line["text"], heard).words)

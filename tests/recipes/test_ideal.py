@@ -1,15 +1,19 @@
 """Speech tokens as labels say them."""
 
+import json
 import random
 
 import numpy as np
 import pytest
 
+from cosy_jax.checkpoint.reader import load_config
 from cosy_jax.dataset.read import open_dataset
 from cosy_jax.errors import CosyError
-from recipes.embedded_voice.ideal import HEARD_WHOLE, ideal_ids, partly_ideal, rewrite
+from recipes.embedded_voice.ideal import HEARD_WHOLE, LEARNT, ideal_ids, ids_of, partly_ideal, rewrite
+from recipes.embedded_voice.labels import PHONEMES, PITCHES
 from recipes.embedded_voice.silence import read_tokens
 from tests.recipes.test_silence import write_shard
+from tests.reference import REPOSITORY
 
 
 def test_each_label_has_an_id_of_its_own():
@@ -22,6 +26,21 @@ def test_each_label_has_an_id_of_its_own():
 def test_a_tokenizer_with_fewer_ids_than_labels():
     with pytest.raises(CosyError, match="3 labels and 2 ids"):
         ideal_ids(np.array([0, 1, 1]), np.array([0, 1, 2]))
+
+
+def test_the_embedded_model_has_ids_for_all_labels():
+    learnt = json.loads(LEARNT.read_text())
+    assert len(set(learnt["ids"])) == len(learnt["ids"]) == len(PHONEMES) * PITCHES
+    config = load_config(REPOSITORY / "weights" / "embedded")
+    assert set(learnt["ids"][: PITCHES - 2]) <= set(config.llm.silent_ids) and max(learnt["ids"]) < 6561
+
+
+def test_data_of_the_embedded_encoders_have_the_ids_that_were_learnt(tmp_path):
+    write_shard(tmp_path, [([5, 5, 6], [0, 0, 1])])
+    assert ids_of(tmp_path).tolist() == [5, 6]
+    encoders = json.loads(LEARNT.read_text())["encoders"]
+    (tmp_path / "dataset.json").write_text(json.dumps({"encoders": encoders}))
+    assert len(ids_of(tmp_path)) == len(PHONEMES) * PITCHES
 
 
 def test_a_beginning_is_as_it_was_heard():

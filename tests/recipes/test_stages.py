@@ -1,5 +1,8 @@
 """A reading of the teacher through more and more of the model."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -9,17 +12,22 @@ from cosy_jax.evaluate.sound import load
 from cosy_jax.prompt.features import mel_spectrogram
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from recipes.embedded_voice import stages
+from recipes.embedded_voice.ideal import LEARNT
 from tests.reference import REPOSITORY
 
 READING = "tests/data/slt.flac"
+TEXT = "The student's mother measured a poor brown kettle for twelve pounds in the afternoon."
 
 
 @pytest.fixture(scope="module")
 def rendered():
     pytest.importorskip("librosa")
     synthesizer = Synthesizer(REPOSITORY / "weights" / "embedded")
-    line = {"text": "", "voice": "slt", "reference": READING}
-    return dict(stages.renderings(synthesizer, line, REPOSITORY))
+    line = {"text": TEXT, "voice": "slt", "reference": READING}
+    if shutil.which("flite") is None:
+        pytest.skip("flite is not installed")
+    ids = np.asarray(json.loads(LEARNT.read_text())["ids"])
+    return dict(stages.renderings(synthesizer, line, REPOSITORY, ids))
 
 
 def log_mel(audio):
@@ -35,6 +43,7 @@ def log_mel(audio):
         ("mel, vocoder", 0.9),
         ("tokens, flow, Griffin-Lim", 0.7),
         ("tokens, flow, vocoder", 0.7),
+        ("labels' ids, flow, vocoder", 0.7),
     ],
 )
 def test_every_stage_keeps_what_is_said(rendered, stage, likeness):
