@@ -97,7 +97,7 @@ def main() -> None:
     if args.out.resolve() == args.data.resolve():
         raise CosyError(f"--out is the folder of the data, {args.data}: name another one.")
     ids, count = ids_of(args.data), 0
-    with bar("ideal", read_record(args.data)["utterances"]) as advance:
+    with bar("ideal", len(open_dataset(args.data))) as advance:
         for written in rewrite(args.data, args.out, ids, args.seed):
             count += written
             for _ in range(written):
