@@ -1,17 +1,26 @@
-"""Rows of words without a sense: frequent ones, the lexicon's, each as often as any other, and made-up ones.
+"""Rows of words without a sense: frequent ones and the lexicon's, each as often as any other, short ones that hold
+English sentences together, and made-up ones.
 
 In the templates' sentences a few hundred words are met a thousand times and most others less than twenty, too few to
-learn how each is said; how letters are said that never stood side by side is not learnt at all.
+learn how each is said; how letters are said that never stood side by side is not learnt at all. And where a series of
+short words never stood in that order, a model that learnt templates leaves some of it out.
 """
 
 import random
 
-from .templates import Deck, read_lexicon, read_lines
+from .templates import Deck, Word, read_lexicon, read_lines
 
 _NOUNS = ("thing", "food", "animal", "job", "plant", "vehicle", "relative", "place", "body", "idea", "distance", "span")
 _VERBS = ("handle", "act", "verb")
-_FREQUENT, _MADE_UP = 0.45, 0.2  # of the words
-_FEWEST, _MOST = 3, 8  # words of a row
+_SHARES = {"short": 0.3, "frequent": 0.33, "lexicon": 0.25, "made up": 0.12}
+_FEWEST, _MOST = 3, 12  # words of a row
+_INFLECTED = 0.4  # of the frequent words: with an ending, whatever kind of word it is
+_SHORT = """a about after again all am an and any are as at away back be because been before both but by came can can't
+come could did didn't do does don't down each for from get go goes got had has have he he'd he's her here him his how I
+I'd I'll I'm I've if in into is isn't it it's its just let like made make may me more most much must my never no not
+now of off on once one only or our out over said say see she she's should so some soon still such take than that that's
+the their them then there there's these they they're this those through to too two under until up us very was wasn't we
+we'll we're went were what when where which while who why will with won't would yet you you're your"""
 _MARKS = (*["."] * 8, "!", "?")
 
 # What syllables are made of; words begin and end in more ways than they go on.
@@ -30,11 +39,15 @@ class Lister:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(f"{seed} lists")
-        self._frequent = Deck(" ".join(read_lines("frequent.txt")).split(), f"{seed} frequent words")
-        self._words = Deck(_all_forms(), f"{seed} all words")
+        words = {
+            "short": _SHORT.split(),
+            "frequent": " ".join(read_lines("frequent.txt")).split(),
+            "lexicon": _all_forms(),
+        }
+        self._decks = {kind: Deck(cards, f"{seed} {kind} words") for kind, cards in words.items()}
 
     def sentence(self) -> str:
-        """The next row: 3 to 8 words, a comma behind some of them."""
+        """The next row: 3 to 12 words, a comma behind some of them."""
         draw = self._random
         words = [self._word() for _ in range(draw.randint(_FEWEST, _MOST))]
         commas = ["," if draw.random() < 0.2 else "" for _ in words[:-1]]
@@ -42,10 +55,13 @@ class Lister:
         return text[0].upper() + text[1:]
 
     def _word(self) -> str:
-        kind = self._random.random()
-        if kind < _MADE_UP:
+        (kind,) = self._random.choices(list(_SHARES), list(_SHARES.values()))
+        if kind == "made up":
             return made_up(self._random)
-        return (self._frequent if kind < _MADE_UP + _FREQUENT else self._words).deal()
+        word = self._decks[kind].deal()
+        if kind == "frequent" and "'" not in word and self._random.random() < _INFLECTED:
+            return Word(word).form(self._random.choice(("s", "past", "ing")))
+        return word
 
 
 def made_up(draw: random.Random) -> str:

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from recipes.embedded_voice.lists import Lister, made_up
-from recipes.embedded_voice.templates import read_lexicon, read_lines
+from recipes.embedded_voice.lists import _SHORT, Lister, made_up
+from recipes.embedded_voice.templates import Word, read_lexicon, read_lines
 from recipes.embedded_voice.texts import spelled, write_texts
 
 
@@ -30,6 +30,16 @@ def test_every_word_comes_once_before_any_comes_again():
     assert {word.lower() for word in frequent} <= words
     lexicon = {word.base for word in read_lexicon()["handle"]} | {word.form("past") for word in read_lexicon()["verb"]}
     assert {word.lower() for word in lexicon if " " not in word} <= words
+
+
+def test_words_that_hold_sentences_together_follow_each_other_and_others_are_inflected():
+    lister = Lister(0)
+    words = [re.findall(r"[a-z'-]+", lister.sentence().lower()) for _ in range(500)]
+    short = [[word in _SHORT.lower().split() for word in row] for row in words]
+    assert sum(a and b and c for row in short for a, b, c in zip(row, row[1:], row[2:], strict=False)) > 50
+    frequent = set(" ".join(read_lines("frequent.txt")).split())
+    inflected = {Word(word).form("ing") for word in frequent if "'" not in word} - frequent
+    assert sum(word in inflected for row in words for word in row) > 50
 
 
 def test_made_up_words_are_new_and_can_be_said():
