@@ -210,16 +210,15 @@ def _pieces(shapes: Shapes) -> PieceBatch:
 def _vocoder(shapes: Shapes) -> Iterator[Program]:
     c, params = shapes.config.vocoder, shapes.params("vocoder")
     pieces, _ = shapes.pieces
-    for name, rows, frames, each in (
-        ("vocoder", UTTERANCES, FRAMES, ()),
-        ("vocoder, pieces", pieces, WINDOW, (pieces,)),
+    for name, rows, frames, split in (
+        ("vocoder", UTTERANCES, FRAMES, True),
+        ("vocoder, pieces", pieces, WINDOW, False),  # as those of the flow: every device computes all of them
     ):
-        counted = shapes.array(rows, dtype=jnp.int32)
+        array = partial(shapes.array, rows=split)
+        noise = shapes.array(*([] if split else [rows]), frames * c.samples_per_frame, c.harmonics, rows=False)
         program = partial(
-            decode.lower, params, shapes.array(rows, frames, c.mel_bands), counted, shapes.array(rows, frames),
-            shapes.array(rows, frames, c.harmonics),
-            shapes.array(*each, frames * c.samples_per_frame, c.harmonics, rows=bool(each)),
-            shapes.array(rows, dtype=jnp.bool_), config=c,
+            decode.lower, params, array(rows, frames, c.mel_bands), array(rows, dtype=jnp.int32), array(rows, frames),
+            array(rows, frames, c.harmonics), noise, array(rows, dtype=jnp.bool_), config=c,
         )  # fmt: skip
         work = counts.vocoder(c, rows, frames)
         yield Program(name, f"{rows} rows of {frames} frames", program, work, 4, FLOAT32_PASSES)

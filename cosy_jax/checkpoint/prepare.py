@@ -8,12 +8,14 @@ import jax
 from cosy_jax.config import ModelConfig
 from cosy_jax.nn import backend
 from cosy_jax.nn.stacked import stack_blocks
+from cosy_jax.prompt.dense_loop import join_blocks
 from cosy_jax.vocoder.blocks import join_layers
 
 # XLA's TPU compiler takes seconds for each layer, of a stack of equal ones too: there loops run over them.
 _LOOPED: dict[str, Callable[[dict, ModelConfig], dict]] = {
     "flow": lambda params, config: {**params, "dit": stack_blocks(params["dit"], config.flow.depth)},
     "speech_tokenizer": lambda params, config: stack_blocks(params, config.speech_tokenizer.num_blocks),
+    "speaker_encoder": lambda params, config: join_blocks(params, config.speaker_encoder),
     "vocoder": lambda params, config: join_layers(params, config.vocoder),
 }
 

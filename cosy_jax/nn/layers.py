@@ -12,6 +12,7 @@ from jax import lax
 
 from cosy_jax.nn import backend, int8
 from cosy_jax.nn.precision import FLOAT32, Precision
+from cosy_jax.nn.taps import tap_convolution
 
 _INIT = nn.initializers.normal(0.02)
 
@@ -83,17 +84,27 @@ def convolution(
     stride: int = 1,
 ) -> jax.Array:
     """x (B, T, I), kernel (K, I/G, O), zeros left and right -> (B, T', O) in the accumulation type."""
-    return lax.conv_general_dilated(
-        x.astype(precision.compute),
-        kernel.astype(precision.compute),
-        window_strides=(stride,),
-        padding=[padding],
-        rhs_dilation=(dilation,),
-        dimension_numbers=("NWC", "WIO", "NWC"),
-        feature_group_count=groups,
-        precision=precision.lax_precision,
-        preferred_element_type=precision.accumulate,
-    )
+
+    def at_once(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(
+            x.astype(precision.compute),
+            kernel.astype(precision.compute),
+            window_strides=(stride,),
+            padding=[padding],
+            rhs_dilation=(dilation,),
+            dimension_numbers=("NWC", "WIO", "NWC"),
+            feature_group_count=groups,
+            precision=precision.lax_precision,
+            preferred_element_type=precision.accumulate,
+        )
+
+    def by_taps(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return tap_convolution(jnp.pad(x, ((0, 0), padding, (0, 0))), kernel, precision, stride, dilation)
+
+    dense, depthwise = groups == 1, groups == x.shape[-1] == kernel.shape[-1] and stride == 1
+    if not (dense or depthwise) or min(stride, dilation) > 1:
+        return at_once(x, kernel)
+    return backend.by_platform(x, kernel, cpu=at_once, other=at_once, tpu=by_taps)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))

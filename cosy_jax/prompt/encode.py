@@ -73,7 +73,9 @@ def speech_tokens(wav: np.ndarray, params: dict, config: ModelConfig) -> np.ndar
 
 def batch_speech_tokens(log_mels: Sequence[np.ndarray], params: dict, config: ModelConfig) -> list[np.ndarray]:
     """Speech tokens int32 (L,) of each of several whisper log-mels (T, M), which are padded to one length."""
-    ids, lengths = map(np.asarray, encode_speech(params, config.speech_tokenizer, *_pad(log_mels, TOKENIZER_FRAMES)))
+    ids, lengths = map(
+        np.asarray, encode_speech(params, config.speech_tokenizer, *pad_features(log_mels, TOKENIZER_FRAMES))
+    )
     return [row[:length] for row, length in zip(ids, lengths, strict=True)]
 
 
@@ -85,10 +87,10 @@ def speaker_features(wav: np.ndarray, config: ModelConfig) -> np.ndarray:
 
 def batch_speaker_embeddings(features: Sequence[np.ndarray], params: dict, config: ModelConfig) -> np.ndarray:
     """Speaker embeddings float32 (B, 192) of `speaker_features` (T, M), which are padded to one length."""
-    return np.asarray(embed_speaker(params, config.speaker_encoder, *_pad(features, SPEAKER_FRAMES)))
+    return np.asarray(embed_speaker(params, config.speaker_encoder, *pad_features(features, SPEAKER_FRAMES)))
 
 
-def _pad(features: Sequence[np.ndarray], multiple: int) -> tuple[np.ndarray, np.ndarray]:
+def pad_features(features: Sequence[np.ndarray], multiple: int) -> tuple[np.ndarray, np.ndarray]:
     """(T, M) each -> a batch, zero padded to the next multiple of the longest (B, T', M), and each T (B,)."""
     lengths = [len(row) for row in features]
     longest = -(-max(lengths) // multiple) * multiple

@@ -3,6 +3,8 @@
 B batch, T frames (half as many after the TDNN layer), F frequency, C channels, G segments.
 """
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,9 +12,11 @@ import numpy as np
 from jax import lax
 
 from cosy_jax.config import SpeakerEncoderConfig
-from cosy_jax.nn.layers import Conv1d, Linear, at_least_float32, length_mask
-from cosy_jax.nn.precision import FLOAT32
+from cosy_jax.nn import backend
+from cosy_jax.nn.layers import Conv1d, Linear, at_least_float32, convolution, length_mask
+from cosy_jax.nn.precision import FLOAT32, FLOAT64, THREE_PASSES, Precision
 from cosy_jax.nn.programs import program
+from cosy_jax.prompt.dense_loop import is_joined, through_block
 
 _INIT = nn.initializers.normal(0.02)
 _TDNN_TAPS = 5
@@ -27,43 +31,54 @@ class SpeakerEncoder(nn.Module):
     """
 
     config: SpeakerEncoderConfig
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, fbank: jax.Array, lengths: jax.Array) -> jax.Array:
         """fbank (B, T, F) with its mean over time removed, lengths int (B,) in frames -> embedding (B, 192)."""
         config = self.config
-        x = Head(config.head_channels, name="head")(fbank, length_mask(lengths, fbank.shape[1]))
+        x = Head(config.head_channels, self.precision, name="head")(fbank, length_mask(lengths, fbank.shape[1]))
         half = _TDNN_TAPS // 2
-        tdnn = Conv1d(config.init_channels, _TDNN_TAPS, 2, padding=(half, half), name="tdnn")
+        tdnn = Conv1d(config.init_channels, _TDNN_TAPS, 2, padding=(half, half), precision=self.precision, name="tdnn")
         x = nn.relu(tdnn(x))
         lengths = (lengths + 1) // 2
         mask = length_mask(lengths, x.shape[1])[..., None]
         last = len(config.block_layers)
-        sizes = zip(config.block_layers, config.block_kernels, config.block_dilations, strict=True)
-        for b, (layers, kernel, dilation) in enumerate(sizes, start=1):
-            for i in range(layers):
-                layer = ContextMaskedLayer(config, kernel, dilation, name=f"block{b}_{i}")
-                x = jnp.concatenate([x, layer(x, mask)], axis=-1)
+        for b in range(1, last + 1):
+            x = self._dense_block(b, x, mask)
             # The last transition carries the batch norm that follows it, hence its bias.
-            x = Transition(config.norm_eps, b == last, name=f"transit{b}")(x, mask)
+            x = Transition(config.norm_eps, b == last, self.precision, name=f"transit{b}")(x, mask)
         statistics = pool_statistics(nn.relu(x), mask)
-        return Projection(config.embedding_dim, config.norm_eps, name="dense")(statistics)
+        return Projection(config.embedding_dim, config.norm_eps, self.precision, name="dense")(statistics)
+
+    def _dense_block(self, b: int, x: jax.Array, mask: jax.Array) -> jax.Array:
+        config, name = self.config, f"block{b}"
+        shape = config.block_kernels[b - 1], config.block_dilations[b - 1]
+        layer = partial(ContextMaskedLayer, config, *shape, self.precision)
+        if self.has_variable("params", name):
+            alone = layer(parent=None)
+            return through_block(lambda p, x: alone.apply({"params": p}, x, mask), self.get_variable("params", name), x)
+        for i in range(config.block_layers[b - 1]):
+            x = jnp.concatenate([x, layer(name=f"{name}_{i}")(x, mask)], axis=-1)
+        return x
 
 
 class Head(nn.Module):
     """Residual 2-D convolutions that shrink frequency eightfold. (B, T, F), mask bool (B, T) -> (B, T, C * F / 8)."""
 
     channels: int
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
         mask = mask[:, None, :, None]
         x = jnp.where(mask, x.swapaxes(1, 2)[..., None], 0)
-        x = masked_relu(Conv2d(self.channels, name="conv1")(x), mask)
+        conv2d = partial(Conv2d, self.channels, precision=self.precision)
+        x = masked_relu(conv2d(name="conv1")(x), mask)
         for layer in _HEAD_LAYERS:
-            x = ResidualBlock(self.channels, 2, name=f"layer{layer}_0")(x, mask)
-            x = ResidualBlock(self.channels, 1, name=f"layer{layer}_1")(x, mask)
-        x = masked_relu(Conv2d(self.channels, stride=2, name="conv2")(x), mask)
+            x = ResidualBlock(self.channels, 2, self.precision, name=f"layer{layer}_0")(x, mask)
+            x = ResidualBlock(self.channels, 1, self.precision, name=f"layer{layer}_1")(x, mask)
+        x = masked_relu(conv2d(stride=2, name="conv2")(x), mask)
         # Channels vary slowest in the features of a frame, as in the reference's (C, F, T) layout.
         return x.transpose(0, 2, 3, 1).reshape(x.shape[0], x.shape[2], -1)
 
@@ -76,13 +91,15 @@ class ResidualBlock(nn.Module):
 
     channels: int
     stride: int
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
-        y = masked_relu(Conv2d(self.channels, 3, self.stride, name="conv1")(x), mask)
-        y = Conv2d(self.channels, name="conv2")(y)
+        conv2d = partial(Conv2d, self.channels, precision=self.precision)
+        y = masked_relu(conv2d(stride=self.stride, name="conv1")(x), mask)
+        y = conv2d(name="conv2")(y)
         if self.stride > 1:
-            x = Conv2d(self.channels, 1, self.stride, name="shortcut")(x)
+            x = conv2d(1, self.stride, name="shortcut")(x)
         return masked_relu(y + x, mask)
 
 
@@ -92,20 +109,37 @@ class Conv2d(nn.Module):
     features: int
     kernel_size: int = 3
     stride: int = 1
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        size, half = self.kernel_size, self.kernel_size // 2
+        size = self.kernel_size
         kernel = self.param("kernel", _INIT, (size, size, x.shape[-1], self.features))
-        y = lax.conv_general_dilated(
+        y = backend.by_platform(x, kernel, cpu=self._at_once, other=self._at_once, tpu=self._over_time)
+        return y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
+
+    def _at_once(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        half = self.kernel_size // 2
+        return lax.conv_general_dilated(
             at_least_float32(x),
             at_least_float32(kernel),
             window_strides=(self.stride, 1),
             padding=[(half, half)] * 2,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision=FLOAT32.lax_precision,
+            precision=self.precision.lax_precision,
         )
-        return y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
+
+    def _over_time(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        """As a convolution over time of K frequencies side by side."""
+        batch, frequencies, frames, inputs = x.shape
+        size, half = self.kernel_size, self.kernel_size // 2
+        ends = frequencies + 2 * half - size + 1
+        padded = jnp.pad(x, ((0, 0), (half, half), (0, 0), (0, 0)))
+        beside = [lax.slice_in_dim(padded, f, f + ends, self.stride, axis=1) for f in range(size)]
+        rows = jnp.concatenate(beside, axis=-1).reshape(-1, frames, size * inputs)
+        taps = kernel.swapaxes(0, 1).reshape(size, size * inputs, self.features)
+        precision = FLOAT64 if x.dtype == jnp.float64 else self.precision
+        return convolution(rows, taps, 1, 1, (half, half), precision).reshape(batch, -1, frames, self.features)
 
 
 class ContextMaskedLayer(nn.Module):
@@ -118,12 +152,13 @@ class ContextMaskedLayer(nn.Module):
     config: SpeakerEncoderConfig
     kernel_size: int
     dilation: int
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
-        config = self.config
+        config, linear = self.config, partial(Linear, precision=self.precision)
         x = nn.relu(BatchNorm(config.norm_eps, name="norm")(x, mask))
-        x = masked_relu(Linear(config.bottleneck_channels, name="bottleneck")(x), mask)
+        x = masked_relu(linear(config.bottleneck_channels, name="bottleneck")(x), mask)
         side = (self.kernel_size - 1) // 2 * self.dilation
         local = Conv1d(
             config.growth,
@@ -131,11 +166,12 @@ class ContextMaskedLayer(nn.Module):
             dilation=self.dilation,
             padding=(side, side),
             use_bias=False,
+            precision=self.precision,
             name="local",
         )
         context = masked_mean(x, mask) + segment_means(x, mask, config.segment_frames)
-        hidden = nn.relu(Linear(config.bottleneck_channels // 2, name="context1")(context))
-        return local(x) * nn.sigmoid(Linear(config.growth, name="context2")(hidden))
+        hidden = nn.relu(linear(config.bottleneck_channels // 2, name="context1")(context))
+        return local(x) * nn.sigmoid(linear(config.growth, name="context2")(hidden))
 
 
 class Transition(nn.Module):
@@ -143,11 +179,12 @@ class Transition(nn.Module):
 
     epsilon: float
     use_bias: bool
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
         x = nn.relu(BatchNorm(self.epsilon, name="norm")(x, mask))
-        return Linear(x.shape[-1] // 2, self.use_bias, name="linear")(x)
+        return Linear(x.shape[-1] // 2, self.use_bias, self.precision, name="linear")(x)
 
 
 class Projection(nn.Module):
@@ -155,10 +192,11 @@ class Projection(nn.Module):
 
     features: int
     epsilon: float
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = Linear(self.features, use_bias=False, name="linear")(x)
+        x = Linear(self.features, False, self.precision, name="linear")(x)
         return BatchNorm(self.epsilon, affine=False, name="norm")(x, jnp.ones((len(x), 1), bool))
 
 
@@ -242,4 +280,5 @@ def embed_speaker(
     fbank float32 (B, T, 80) at 100 Hz, its mean over each row's own frames removed, lengths int (B,) in frames, at
     least 1 -> float32 (B, 192), not normalised.
     """
-    return SpeakerEncoder(config).apply({"params": params}, fbank, lengths)
+    precision = THREE_PASSES if is_joined(params) else FLOAT32
+    return SpeakerEncoder(config, precision).apply({"params": params}, fbank, lengths)

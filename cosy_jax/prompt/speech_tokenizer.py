@@ -14,7 +14,7 @@ from jax import lax
 
 from cosy_jax.config import SpeechTokenizerConfig
 from cosy_jax.nn.layers import Conv1d, LayerNorm, Linear, length_mask
-from cosy_jax.nn.precision import FLOAT32
+from cosy_jax.nn.precision import FLOAT32, THREE_PASSES, Precision
 from cosy_jax.nn.programs import program
 from cosy_jax.nn.rotary import rotate_half, rotation
 from cosy_jax.nn.stacked import STACKED
@@ -32,13 +32,14 @@ class SpeechTokenizer(nn.Module):
     """
 
     config: SpeechTokenizerConfig
+    precision: Precision = FLOAT32
 
     def setup(self) -> None:
-        convolution = functools.partial(Conv1d, self.config.dim, 3, stride=2, padding=(1, 1))
+        convolution = functools.partial(Conv1d, self.config.dim, 3, stride=2, padding=(1, 1), precision=self.precision)
         self.conv1 = convolution()
         self.conv2 = convolution()
-        self.blocks = [Block(self.config) for _ in range(self.config.num_blocks)]
-        self.code_projection = Linear(self.config.code_dim)
+        self.blocks = [Block(self.config, self.precision) for _ in range(self.config.num_blocks)]
+        self.code_projection = Linear(self.config.code_dim, precision=self.precision)
 
     def __call__(self, mel: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
         """mel (B, T, M), lengths int (B,) in frames -> code values before rounding (B, L, N), their lengths (B,)."""
@@ -60,7 +61,7 @@ class SpeechTokenizer(nn.Module):
 
     def _looped(self, x: jax.Array, mask: jax.Array, turn: tuple[jax.Array, jax.Array]) -> jax.Array:
         """As `_in_turn`, the blocks as one loop."""
-        alone = Block(self.config, parent=None)
+        alone = Block(self.config, self.precision, parent=None)
 
         def through(x: jax.Array, params: dict) -> tuple[jax.Array, None]:
             return alone.apply({"params": params}, x, mask, turn), None
@@ -72,12 +73,13 @@ class Block(nn.Module):
     """Pre-norm attention and MLP. (B, L, D), mask bool (B, L) -> (B, L, D)."""
 
     config: SpeechTokenizerConfig
+    precision: Precision = FLOAT32
 
     def setup(self) -> None:
         self.attention_norm = LayerNorm(self.config.norm_eps)
-        self.attention = MemoryAttention(self.config)
+        self.attention = MemoryAttention(self.config, self.precision)
         self.mlp_norm = LayerNorm(self.config.norm_eps)
-        self.mlp = MLP(_MLP_RATIO * self.config.dim)
+        self.mlp = MLP(_MLP_RATIO * self.config.dim, self.precision)
 
     def __call__(self, x: jax.Array, mask: jax.Array, turn: tuple[jax.Array, jax.Array]) -> jax.Array:
         x = x + self.attention(self.attention_norm(x), mask, turn)
@@ -91,15 +93,19 @@ class MemoryAttention(nn.Module):
     """
 
     config: SpeechTokenizerConfig
+    precision: Precision = FLOAT32
 
     def setup(self) -> None:
         dim, taps = self.config.dim, self.config.memory_kernel
+        linear = functools.partial(Linear, dim, precision=self.precision)
         left = (taps - 1) // 2
-        self.query = Linear(dim)
-        self.key = Linear(dim, use_bias=False)
-        self.value = Linear(dim)
-        self.output = Linear(dim)
-        self.memory = Conv1d(dim, taps, groups=dim, padding=(left, taps - 1 - left), use_bias=False)
+        self.query = linear()
+        self.key = linear(use_bias=False)
+        self.value = linear()
+        self.output = linear()
+        self.memory = Conv1d(
+            dim, taps, groups=dim, padding=(left, taps - 1 - left), use_bias=False, precision=self.precision
+        )
 
     def __call__(self, x: jax.Array, mask: jax.Array, turn: tuple[jax.Array, jax.Array]) -> jax.Array:
         """x (B, L, D), mask bool (B, L), turn cosines and sines (L, K / 2) -> (B, L, D)."""
@@ -108,10 +114,10 @@ class MemoryAttention(nn.Module):
         value = self.value(x)
         query = rotate_half(self.query(x).reshape(heads), *turn) * scale
         key = rotate_half(self.key(x).reshape(heads), *turn) * scale
-        scores = FLOAT32.einsum("bqhk,bvhk->bhqv", query, key)
+        scores = self.precision.einsum("bqhk,bvhk->bhqv", query, key)
         scores = jnp.where(mask[:, None, None], scores, jnp.finfo(scores.dtype).min)
         weights = jax.nn.softmax(scores, axis=-1)
-        mixed = FLOAT32.einsum("bhqv,bvhk->bqhk", weights, value.reshape(heads))
+        mixed = self.precision.einsum("bhqv,bvhk->bqhk", weights, value.reshape(heads))
         return self.output(mixed.reshape(x.shape)) + self._remember(value, mask[..., None])
 
     def _remember(self, value: jax.Array, mask: jax.Array) -> jax.Array:
@@ -123,12 +129,13 @@ class MLP(nn.Module):
     """linear1, exact GELU, linear2. (..., D) -> (..., D)."""
 
     hidden: int
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        hidden = Linear(self.hidden, name="linear1")(x)
+        hidden = Linear(self.hidden, precision=self.precision, name="linear1")(x)
         hidden = jax.nn.gelu(hidden, approximate=False)
-        return Linear(x.shape[-1], name="linear2")(hidden)
+        return Linear(x.shape[-1], precision=self.precision, name="linear2")(hidden)
 
 
 def code_ids(values: jax.Array, levels: int) -> jax.Array:
@@ -152,6 +159,7 @@ def encode_speech(
     mel float32 (B, T, 128) at 100 Hz, lengths int (B,) in frames -> ids int32 (B, L = (T + 3) // 4), 0 beyond the end
     of a row, and id lengths int32 (B,).
     """
-    values, id_lengths = SpeechTokenizer(config).apply({"params": params}, mel, lengths)
+    precision = THREE_PASSES if STACKED in params else FLOAT32
+    values, id_lengths = SpeechTokenizer(config, precision).apply({"params": params}, mel, lengths)
     ids = code_ids(values, config.levels)
     return jnp.where(length_mask(id_lengths, ids.shape[1]), ids, 0), id_lengths.astype(jnp.int32)

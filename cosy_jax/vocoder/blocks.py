@@ -20,6 +20,7 @@ from jax import lax
 
 from cosy_jax.config import VocoderConfig
 from cosy_jax.nn.precision import FLOAT32, Precision
+from cosy_jax.nn.taps import tap_convolution
 from cosy_jax.vocoder.hift import to_spectrum
 from cosy_jax.vocoder.snake import snake
 from cosy_jax.vocoder.stft import analysis_matrix, inverse, reflected
@@ -144,7 +145,7 @@ class _Decoder:
     def _analyse(self, first: jax.Array, seen: jax.Array) -> jax.Array:
         """Spectra (B, F, 2 bins), zero before the signal begins."""
         kernel = jnp.asarray(analysis_matrix(self._config.n_fft)[:, None], self._precision.compute)
-        spectrum = _unfolded(seen[..., None], kernel, self._config.hop, self._precision)
+        spectrum = tap_convolution(seen[..., None], kernel, self._precision, self._config.hop)
         index = first - (_strides(self._config)[0] - 1) + jnp.arange(spectrum.shape[1])
         return jnp.where((index >= 0)[:, None], spectrum, 0.0)
 
@@ -172,23 +173,8 @@ def _last(x: jax.Array, like: jax.Array) -> jax.Array:
 
 
 def _convolve(x: jax.Array, layer: dict, precision: Precision, stride: int = 1) -> jax.Array:
-    y = _unfolded(x, layer["kernel"], stride, precision)
+    y = tap_convolution(x, layer["kernel"], precision, stride)
     return y + layer["bias"].astype(y.dtype)
-
-
-def _unfolded(x: jax.Array, kernel: jax.Array, stride: int, precision: Precision) -> jax.Array:
-    """A convolution without padding, x (B, T, I), kernel (K, I, O), K a multiple of the stride: a product for each
-    `stride` of its taps. All of them as one product of a joined x would take as long again to compile."""
-    _, inputs, features = kernel.shape
-    rows = x.reshape(len(x), -1, stride * inputs)
-    kernel = kernel.reshape(-1, stride * inputs, features)
-    length = rows.shape[1] - len(kernel) + 1
-
-    def part(index: jax.Array, total: jax.Array) -> jax.Array:
-        seen = lax.dynamic_slice_in_dim(rows, index, length, axis=1)
-        return total + precision.einsum("bti,io->bto", seen, lax.dynamic_index_in_dim(kernel, index, keepdims=False))
-
-    return lax.fori_loop(0, len(kernel), part, jnp.zeros((len(x), length, features), precision.accumulate))
 
 
 def _layers(config: VocoderConfig, stage: int) -> Layers:

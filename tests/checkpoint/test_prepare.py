@@ -8,6 +8,7 @@ from cosy_jax.checkpoint.prepare import prepare
 from cosy_jax.compare.snr import snr_db
 from cosy_jax.nn import backend
 from cosy_jax.prompt.encode import Prompt, speech_tokens
+from cosy_jax.prompt.speaker_encoder import embed_speaker
 from cosy_jax.synthesis.synthesizer import Synthesizer
 from tests.conftest import TINY
 
@@ -46,6 +47,19 @@ def test_a_looped_speech_tokenizer_gives_the_same_ids(synthesizer):
     wanted = speech_tokens(samples, params, config)
     np.testing.assert_array_equal(speech_tokens(samples, looped, config), wanted)
     assert len(set(wanted.tolist())) > 5
+
+
+def test_a_looped_speaker_encoder_gives_the_same_embedding(synthesizer):
+    fbank = np.random.default_rng(0).standard_normal((2, 150, 80)).astype(np.float32)
+    lengths = np.asarray([150, 97], np.int32)
+    config, params = synthesizer.config, synthesizer.params("speaker_encoder")
+    wanted = embed_speaker(params, config.speaker_encoder, fbank, lengths)
+    with backend.pretend("tpu"):
+        looped = prepare("speaker_encoder", params, config)
+        found = embed_speaker(looped, config.speaker_encoder, fbank, lengths)
+    assert {f"block{b}" for b in (1, 2, 3)} <= set(looped) and "block1_0" not in looped
+    assert np.abs(wanted).max() > 0
+    np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
 
 
 def test_other_platforms_and_stages_keep_what_is_stored(synthesizer):
