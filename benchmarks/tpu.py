@@ -88,9 +88,10 @@ class Compiled:
         """Whether the chip has room for it."""
         return not math.isnan(self.arguments)
 
-    def seconds(self, chip: Chip, count: int) -> float:
-        """The least that it takes on so many chips, each of which does its part."""
-        return max(self.flops / chip.flops, self.bytes / chip.bandwidth) / count
+    def seconds(self, chip: Chip, data: int, model: int) -> float:
+        """The least that it takes on a mesh of chips, each of which does its part."""
+        parts = model if self.program.copied else data * model
+        return max(self.flops / chip.flops, self.bytes / chip.bandwidth) / parts
 
 
 def compile_program(program: Program) -> Compiled:
@@ -135,7 +136,7 @@ def print_compiled(chip: Chip, mesh: tuple[int, int], compiled: list[Compiled]) 
         [
             (c.program.name, c.program.sizes, c.cpu, c.wall)
             + ((c.arguments / 2**30, c.memory / 2**30) if c.fits else ("", f"no room: {c.memory / 2**30:.3g} inside"))
-            + (c.flops / 1e9, c.bytes / 1e9, 1e3 * c.seconds(chip, data * model))
+            + (c.flops / 1e9, c.bytes / 1e9, 1e3 * c.seconds(chip, data, model))
             for c in compiled
         ],
     )
@@ -168,15 +169,15 @@ def main() -> None:
             compiled = list(compile_all(CHIPS[name], data, model, config, args.program))
             print_compiled(CHIPS[name], (data, model), compiled)
             for entry in compiled:
-                figures += _figures(f"{name} {mesh}", CHIPS[name], data * model, entry)
+                figures += _figures(f"{name} {mesh}", CHIPS[name], (data, model), entry)
     write_figures(args.json, figures)
 
 
-def _figures(where: str, chip: Chip, count: int, compiled: Compiled) -> Iterator[Figure]:
+def _figures(where: str, chip: Chip, mesh: tuple[int, int], compiled: Compiled) -> Iterator[Figure]:
     label = f"{compiled.program.name}, {where}"
     yield Figure(f"{label}, compiling", compiled.cpu, "CPU s")
     yield Figure(f"{label}, memory", compiled.memory / 2**30, "GiB")
-    yield Figure(f"{label}, least time", 1e3 * compiled.seconds(chip, count), "ms")
+    yield Figure(f"{label}, least time", 1e3 * compiled.seconds(chip, *mesh), "ms")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ FLOAT32_PASSES = 6  # products of bfloat16 to one of float32 at the highest prec
 @dataclass(frozen=True)
 class Program:
     """`lower()` gives the program for a mesh; `work` counts what it does (of a loop, one step), with so many bytes a
-    weight and a value, and so many products of bfloat16 to one of its own."""
+    weight and a value, and so many products of bfloat16 to one of its own. `copied`: each of a mesh's rows of devices
+    does all of it."""
 
     name: str
     sizes: str
@@ -54,6 +55,7 @@ class Program:
     work: Count = Count()
     value_size: int = 2
     passes: int = 1
+    copied: bool = False
 
     @property
     def flops(self) -> float:
@@ -188,7 +190,7 @@ def _flow(shapes: Shapes) -> Iterator[Program]:
     passes = counts.dit_pass(c, 2 * rows, PIECE_FRAMES)
     looked = counts.attention(2 * rows, PIECE_FRAMES, PAST, c.heads, c.heads, c.head_dim) * c.depth
     sizes = f"{rows} pieces of {PIECE_FRAMES} frames behind {PAST}, {count} pages"
-    yield Program("flow, pieces", sizes, pieces, (passes + looked) * c.num_steps)
+    yield Program("flow, pieces", sizes, pieces, (passes + looked) * c.num_steps, copied=True)
 
 
 def _pieces(shapes: Shapes) -> PieceBatch:
@@ -221,7 +223,7 @@ def _vocoder(shapes: Shapes) -> Iterator[Program]:
             array(rows, frames, c.harmonics), noise, array(rows, dtype=jnp.bool_), config=c,
         )  # fmt: skip
         work = counts.vocoder(c, rows, frames)
-        yield Program(name, f"{rows} rows of {frames} frames", program, work, 4, FLOAT32_PASSES)
+        yield Program(name, f"{rows} rows of {frames} frames", program, work, 4, FLOAT32_PASSES, not split)
 
 
 def _encoders(shapes: Shapes) -> Iterator[Program]:
@@ -229,7 +231,7 @@ def _encoders(shapes: Shapes) -> Iterator[Program]:
     config, length = shapes.config, shapes.array(1, dtype=jnp.int32, rows=False)
     features = shapes.array(1, RECORDING, config.speech_tokenizer.mel_bands, rows=False)
     tokens = partial(encode_speech.lower, shapes.params("speech_tokenizer"), config.speech_tokenizer, features, length)
-    yield Program("speech tokenizer", f"{RECORDING} frames", tokens)
+    yield Program("speech tokenizer", f"{RECORDING} frames", tokens, copied=True)
     features = shapes.array(1, RECORDING, config.speaker_encoder.feature_bands, rows=False)
     speaker = partial(embed_speaker.lower, shapes.params("speaker_encoder"), config.speaker_encoder, features, length)
-    yield Program("speaker encoder", f"{RECORDING} frames", speaker)
+    yield Program("speaker encoder", f"{RECORDING} frames", speaker, copied=True)

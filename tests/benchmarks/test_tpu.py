@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -21,8 +22,11 @@ def test_least_time_is_that_of_products_or_of_memory():
     assert (program.flops, program.bytes) == (6e12, 4e9)
     products = Compiled(program, 1.0, 1.0, 0, 0, 6e12, 4e9)
     memory = Compiled(program, 1.0, 1.0, 0, 0, 6e11, 4e9)
-    assert products.seconds(chip, 1) == pytest.approx(6 / 197)
-    assert memory.seconds(chip, 4) == pytest.approx(4 / 819 / 4)
+    assert products.seconds(chip, 1, 1) == pytest.approx(6 / 197)
+    assert memory.seconds(chip, 2, 2) == pytest.approx(4 / 819 / 4)
+    copied = replace(memory, program=replace(program, copied=True))
+    assert copied.seconds(chip, 4, 1) == pytest.approx(4 / 819)
+    assert copied.seconds(chip, 2, 2) == pytest.approx(4 / 819 / 2)
 
 
 def test_no_compiler_and_too_many_chips_are_named(monkeypatch):
