@@ -21,7 +21,7 @@ from cosy_jax.files import write_whole
 from .common import bar, run
 from .speak import Task, record_all
 from .speakers import BASE
-from .texts import held_out
+from .texts import EVALUATION, held_out
 
 SET, JUDGED = "set.jsonl", "judged"
 
@@ -114,9 +114,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, required=True, help="the converted folder, with the four voices")
     parser.add_argument("--out", type=Path, required=True, help="where all of it goes; created where needed")
-    parser.add_argument("--count", type=int, help="sentences of held_out.txt (default: all)")
+    parser.add_argument("--texts", default=EVALUATION[0], choices=EVALUATION, help="default: %(default)s")
+    parser.add_argument("--count", type=int, help="so many of its sentences (default: all)")
     args = parser.parse_args()
-    lines = write_set(args.out, held_out()[: args.count])
+    lines = write_set(args.out, held_out(args.texts)[: args.count])
     judged = args.out / JUDGED
     status = cosy_jax(["evaluate", "--set", str(lines), "--weights", str(args.weights), "--out", str(judged)])
     if status > 1:  # 1: some utterances failed, which the figures say

@@ -17,12 +17,13 @@ from .lists import Lister
 from .templates import Writer, read_lines
 
 DEFAULT_COUNT = 6000
+EVALUATION = "held_out.txt", "unseen.txt"
 _MOST_WORDS = 25
 _TRIES = 20  # sentences that are drawn for one that is kept, before it is said that there are no more
 
 
 def write_texts(count: int, seed: int, rows: int = 0, advance: Callable[[], None] = lambda: None) -> list[str]:
-    """`count` distinct sentences, none of them held out: the everyday phrases first, and rows of words without a sense
+    """`count` distinct sentences, none for evaluation: the everyday phrases first, and rows of words without a sense
     for the last `rows` of them; `advance` is called once for each.
 
     CosyError where the templates give fewer, and where wetext, which the front end spells numbers with, is missing.
@@ -30,7 +31,7 @@ def write_texts(count: int, seed: int, rows: int = 0, advance: Callable[[], None
     if not has_wetext():
         raise CosyError("The texts are spelled out by wetext: pip install 'cosy_jax[text]'.")
     kept: dict[str, None] = {}
-    seen = {_bare(text) for text in held_out()}
+    seen = {_bare(text) for name in EVALUATION for text in held_out(name)}
     writer, lister, phrases = Writer(seed), Lister(seed), iter(read_lines("phrases.txt"))
     for _ in range(_TRIES * count):
         if len(kept) == count:
@@ -45,9 +46,9 @@ def write_texts(count: int, seed: int, rows: int = 0, advance: Callable[[], None
     raise CosyError(f"The templates give {len(kept)} distinct sentences, not {count}: ask for fewer.")
 
 
-def held_out() -> list[str]:
-    """The sentences that are only for evaluation, written out."""
-    return [spelled(text) for text in read_lines("held_out.txt")]
+def held_out(name: str = EVALUATION[0]) -> list[str]:
+    """The sentences of a file that are only for evaluation, written out."""
+    return [spelled(text) for text in read_lines(name)]
 
 
 def spelled(text: str) -> str:

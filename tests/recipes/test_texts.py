@@ -7,7 +7,7 @@ import pytest
 from cosy_jax.errors import CosyError
 from recipes.embedded_voice import templates
 from recipes.embedded_voice.templates import Word, Writer, read_lexicon, read_lines, read_templates, starts_with_vowel
-from recipes.embedded_voice.texts import held_out, spelled, write_texts
+from recipes.embedded_voice.texts import EVALUATION, held_out, spelled, write_texts
 
 COUNT = 120
 
@@ -21,7 +21,7 @@ def texts():
 
 def shortened(name):
     """Spelling a text out takes some 3 ms."""
-    return read_lines(name)[:: 1 if name == "held_out.txt" else 20]
+    return read_lines(name)[:: 1 if name in EVALUATION else 20]
 
 
 def bare(text):
@@ -42,8 +42,8 @@ def test_a_seed_gives_its_texts(texts):
 
 
 def test_held_out_sentences_are_in_no_training_text(texts):
-    sentences = {bare(sentence) for sentence in held_out()}
-    assert len(sentences) == 100
+    sentences = {bare(sentence) for name in EVALUATION for sentence in held_out(name)}
+    assert len(sentences) == 150
     assert not sentences & {bare(text) for text in [*texts, *read_lines("phrases.txt")]}
 
 
