@@ -20,7 +20,7 @@ from cosy_jax.checkpoint.stages import expected_shapes
 from cosy_jax.config import ModelConfig
 from cosy_jax.engine.limits import SHARE, TPU_ROWS, fitting_pieces
 from cosy_jax.flow.cfm import FlowInputs, solve
-from cosy_jax.flow.pages import empty_pages, page_bytes
+from cosy_jax.flow.pages import FlowPages, empty_pages, page_bytes
 from cosy_jax.flow.streaming import PieceBatch, solve_pieces
 from cosy_jax.llm.context import ContextBatch
 from cosy_jax.llm.decode import advance, append, generate, start
@@ -93,6 +93,14 @@ class Shapes:
         everywhere = NamedSharding(self.devices.rows_place.mesh, PartitionSpec())
         place = self.devices.rows_place if rows else everywhere
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree)
+
+    def pages(self, pages: FlowPages) -> FlowPages:
+        """The flow's, keys and values split by heads where the weights are."""
+
+        def split(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self.devices.heads_place(x))
+
+        return FlowPages(jax.tree.map(split, pages.layers), self.placed(pages.convolutions, rows=False))
 
     def params(self, stage: str) -> Any:
         precision = self.precision if stage in ("llm", "flow") else FLOAT32
@@ -182,11 +190,9 @@ def _flow(shapes: Shapes) -> Iterator[Program]:
     work = counts.flow(c, UTTERANCES, tokens)
     yield Program("flow", f"{UTTERANCES} utterances of {FRAMES} frames", whole, work)
     rows, count = shapes.pieces
-    pages = jax.eval_shape(lambda: empty_pages(c, shapes.precision, count, 2 * rows))
+    pages = shapes.pages(jax.eval_shape(lambda: empty_pages(c, shapes.precision, count, 2 * rows)))
     batch = _pieces(shapes)
-    pieces = partial(
-        solve_pieces.lower, params, shapes.placed(pages, rows=False), batch, config=c, precision=shapes.precision
-    )
+    pieces = partial(solve_pieces.lower, params, pages, batch, config=c, precision=shapes.precision)
     passes = counts.dit_pass(c, 2 * rows, PIECE_FRAMES)
     looked = counts.attention(2 * rows, PIECE_FRAMES, PAST, c.heads, c.heads, c.head_dim) * c.depth
     sizes = f"{rows} pieces of {PIECE_FRAMES} frames behind {PAST}, {count} pages"

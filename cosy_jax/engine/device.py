@@ -42,6 +42,7 @@ class Device:
             budget.pages,
             budget.slots,
             limits.left_chunks,
+            place=synthesizer.devices.heads,
         )
 
         # Two programs of small arrays keep two cores busy where one does not; a GPU computes one after the other, and

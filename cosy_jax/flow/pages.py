@@ -8,6 +8,7 @@ N Euler steps, P pages, C frames of a page, S slots, R rows, G pages a row looks
 head width, K convolution taps, D model.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -37,13 +38,19 @@ class FlowPages:
     convolutions: tuple[jax.Array, ...]
 
 
-def empty_pages(config: FlowConfig, precision: Precision, pages: int, slots: int) -> FlowPages:
-    """Of zeros. A mask is no shield against what is not finite, so what a row is padded with has to stay zero: `BLANK`
-    is one of the pages and slots, and given to nobody."""
+def empty_pages(
+    config: FlowConfig,
+    precision: Precision,
+    pages: int,
+    slots: int,
+    place: Callable[[LayerPast], LayerPast] = lambda layer: layer,
+) -> FlowPages:
+    """Of zeros; `place` puts a layer's on the devices. A mask is no shield against what is not finite, so what a row is
+    padded with has to stay zero: `BLANK` is one of the pages and slots, and given to nobody."""
     shape = (2, config.num_steps, pages, config.chunk_frames, config.heads, config.head_dim)
 
     def layer() -> LayerPast:
-        return LayerPast(jnp.zeros(shape, _stored(precision)), jnp.zeros(shape, _stored(precision)))
+        return place(LayerPast(jnp.zeros(shape, _stored(precision)), jnp.zeros(shape, _stored(precision))))
 
     tail = (2, config.num_steps, slots, config.conv_kernel - 1, config.dim)
     return FlowPages(tuple(layer() for _ in range(config.depth)), (jnp.zeros(tail), jnp.zeros(tail)))

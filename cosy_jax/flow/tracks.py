@@ -5,7 +5,7 @@ another one shares its pages, which are given back when the last track that has 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -47,7 +47,8 @@ class Step:
 
 
 class Tracks:
-    """The flow's pages and slots, and whose they are. With `grows` there is always room."""
+    """The flow's pages and slots, and whose they are. With `grows` there is always room; `place` puts a layer's keys
+    and values on the devices."""
 
     def __init__(
         self,
@@ -58,10 +59,11 @@ class Tracks:
         slots: int,
         left_chunks: int | None = None,
         grows: bool = False,
+        place: Callable[[LayerPast], LayerPast] = lambda layer: layer,
     ) -> None:
         self._params, self._config, self._precision = params, config, precision
         self._left, self._grows = left_chunks, grows
-        self._pages = empty_pages(config, precision, pages + 1, slots + 1)
+        self._pages = empty_pages(config, precision, pages + 1, slots + 1, place)
         self._free_pages, self._free_slots = list(range(pages, 0, -1)), list(range(slots, 0, -1))
         self._holders: Counter[int] = Counter()
 

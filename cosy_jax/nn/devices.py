@@ -54,6 +54,12 @@ class Devices:
             return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(place, np.asarray(leaf)), tree)
         return jax.device_put(tree, place)
 
+    def heads(self, tree: Any) -> Any:
+        """A pytree of arrays (..., H, E), split by heads over `model`, as keys and values are where weights are."""
+        if self.mesh is None:
+            return tree
+        return jax.tree.map(lambda leaf: jax.device_put(leaf, self.heads_place(leaf)), tree)
+
     def params(self, tree: Any) -> Any:
         """A stage's parameters, nested dicts of arrays, copied or split over `model`."""
         if self.mesh is None:
@@ -65,6 +71,12 @@ class Devices:
         """Where `rows` puts an array, on the mesh that there is."""
         assert self.mesh is not None
         return NamedSharding(self.mesh, PartitionSpec("data"))
+
+    def heads_place(self, leaf: jax.Array | jax.ShapeDtypeStruct) -> NamedSharding:
+        """Where `heads` puts an array, on the mesh that there is."""
+        assert self.mesh is not None
+        split = leaf.shape[-2] % self.mesh.shape["model"] == 0
+        return NamedSharding(self.mesh, PartitionSpec(*[None] * (leaf.ndim - 2), *["model"] * split))
 
     def weight_place(self, path: tuple, leaf: jax.Array | jax.ShapeDtypeStruct) -> NamedSharding:
         """Where `params` puts the parameter of that path, as `jax.tree` gives it, on the mesh that there is."""

@@ -28,8 +28,9 @@ def test_several_devices_give_what_one_gives(devices, model):
     assert (report["devices"], report["data"]) == (devices, devices // model)
     assert report["ids"] and report["voice"]
     assert (report["split"] > 0) == (model > 1)
+    assert (report["split pages"] > 0) == (model > 1) and report["compiled again"] == 0
     # Of another order of float32 sums; mels are of the order of 10, audio of 1.
-    assert report["mel"] < 1e-3 and report["audio"] < 1e-3
+    assert report["mel"] < 1e-3 and report["pieces"] < 1e-3 and report["audio"] < 1e-3
 
 
 def test_one_device_needs_no_mesh():
