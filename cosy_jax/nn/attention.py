@@ -14,9 +14,9 @@ from jax import lax
 from cosy_jax.nn import backend
 from cosy_jax.nn.precision import BFLOAT16, Precision
 
-# Scores of this many bytes stay in a CPU's caches between their two products and the softmax: 1.2 times faster for 500
-# frames, 2.7 times for 1000, and for 8 rows of 600 frames 1.7 times faster than all rows of a head together.
-_BLOCK_BYTES = 2_000_000
+# Scores of this many bytes stay in a CPU's caches between their two products and the softmax (benchmarks/RESULTS.md):
+# twice as many for 1000 frames take 1.2 to 1.4 times as long, half as many for 500 frames 1.03 to 1.1 times.
+_BLOCK_BYTES = 6_000_000
 # On a TPU of 16 GiB, 16 utterances of a minute would have scores of 300 GiB in one layer of the flow.
 _TPU_BYTES = 2**29
 
