@@ -137,7 +137,8 @@ def _vocoder_layers(config: VocoderConfig, rows: int, frames: int) -> Iterator[C
     stride, channels, length = c.samples_per_frame // c.hop, c.base_channels, frames
     for stage, rate in enumerate(c.upsample_rates):
         stride, channels, length = stride // rate, channels // 2, length * rate
-        yield product(rows * length, 2 * channels, channels, c.upsample_kernels[stage])
+        folded = 1 - (1 - c.upsample_kernels[stage]) // rate  # taps, `vocoder/upsampling.py`
+        yield product(rows * length, 2 * channels, channels, folded)
         yield product(rows * length, bins, channels, 2 * stride if stride > 1 else 1)
         kernels = zip(c.resblock_kernels, c.resblock_dilations, strict=True)
         source = (c.source_resblock_kernels[stage], c.source_resblock_dilations[stage])

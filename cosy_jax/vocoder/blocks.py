@@ -24,6 +24,7 @@ from cosy_jax.nn.taps import tap_convolution
 from cosy_jax.vocoder.hift import to_spectrum
 from cosy_jax.vocoder.snake import snake
 from cosy_jax.vocoder.stft import analysis_matrix, inverse, reflected
+from cosy_jax.vocoder.upsampling import fold_kernel
 
 # Rows times frames of a block: large enough that products fill the matrix units, small enough for the chip's memory
 # (the last stage has 120 x 64 values a frame, 30 KiB).
@@ -199,26 +200,14 @@ def join_layers(params: dict, config: VocoderConfig) -> dict:
         def all_of(kind: str, leaf: str, blocks: list = blocks, layers: list = layers) -> list[jax.Array]:
             return [block[f"{kind}{layer}"][leaf] for block in blocks for layer in layers]
 
-        shape = len(blocks), len(layers), -1
+        shape, up = (len(blocks), len(layers), -1), rest.pop(f"ups_{stage}")
         joined[f"stage_{stage}"] = {
-            "upsampling": _folded(rest.pop(f"ups_{stage}"), rate),
+            "upsampling": {"kernel": fold_kernel(up["kernel"], rate), "bias": jnp.tile(up["bias"], rate)},
             "kernel": jnp.concatenate(all_of("conv", "kernel")),
             "bias": jnp.concatenate(all_of("conv", "bias")).reshape(shape),
             "alpha": jnp.concatenate(all_of("snake", "alpha")).reshape(shape),
         }
     return {**rest, JOINED: joined}
-
-
-def _folded(layer: dict, rate: int) -> dict:
-    """A convolution (K, I, O) of values that are each repeated `rate` times, as one of the values themselves whose
-    outputs are all phases (J, I, rate O): taps that see the same value are added up."""
-    kernel, bias = layer["kernel"], layer["bias"]
-    taps = len(kernel)
-    seen = (np.arange(rate)[:, None] - (taps - 1 - np.arange(taps))) // rate  # (rate, K), 0 is the newest value
-    parts = 1 - int(seen.min())
-    which = seen == np.arange(1 - parts, 1)[:, None, None]  # (J, rate, K)
-    folded = FLOAT32.einsum("jpk,kio->jipo", jnp.asarray(which, kernel.dtype), kernel)
-    return {"kernel": folded.reshape(parts, kernel.shape[1], -1), "bias": jnp.tile(bias, rate)}
 
 
 def _residuals(

@@ -17,8 +17,10 @@ from cosy_jax.nn.precision import FLOAT32, FLOAT64, Precision
 from cosy_jax.vocoder.snake import Snake
 from cosy_jax.vocoder.source import F0Predictor, Source, SourcePast, harmonic_cycles
 from cosy_jax.vocoder.stft import istft, stft
+from cosy_jax.vocoder.upsampling import Upsampling
 
 _MAX_MAGNITUDE = 100.0
+_LARGEST_LOG = 80.0  # of which exp is finite
 
 
 class ResBlock(nn.Module):
@@ -55,7 +57,10 @@ class HiFT(nn.Module):
         self.f0_predictor = F0Predictor(c, self.f0_precision)
         self.source = Source(c, precision)
         self.conv_pre = Conv1d(c.base_channels, c.lookahead + 1, padding=(0, c.lookahead), precision=precision)
-        self.ups = [Conv1d(self._channels(i), c.upsample_kernels[i], precision=precision) for i in stages]
+        self.ups = [
+            Upsampling(self._channels(i), c.upsample_kernels[i], rate, precision)
+            for i, rate in enumerate(c.upsample_rates)
+        ]
         self.source_downs = [self._source_down(i) for i in stages]
         self.source_resblocks = [
             ResBlock(kernel, dilations, precision)
@@ -101,8 +106,8 @@ class HiFT(nn.Module):
         spectrum = stft(source, source_frames * c.samples_per_frame, c.n_fft, c.hop, self.precision)
         x = self.conv_pre(mel)
         kernels = len(c.resblock_kernels)
-        for stage, rate in enumerate(c.upsample_rates):
-            x = self.ups[stage](jnp.repeat(jax.nn.leaky_relu(x, c.leaky_slope), rate, axis=1))
+        for stage in range(len(c.upsample_rates)):
+            x = self.ups[stage](jax.nn.leaky_relu(x, c.leaky_slope))
             if stage == len(c.upsample_rates) - 1:
                 x = jnp.concatenate([x[:, 1:2], x], axis=1)  # one frame more, as the STFT has
             x = x + self.source_resblocks[stage](self.source_downs[stage](spectrum))
@@ -125,7 +130,8 @@ class HiFT(nn.Module):
 def to_spectrum(x: jax.Array, config: VocoderConfig) -> jax.Array:
     """Log magnitudes and what phases are the sine of, (..., 2 K) -> real and imaginary parts (..., 2 K)."""
     bins = config.n_fft // 2 + 1
-    magnitude = jnp.minimum(jnp.exp(x[..., :bins]), _MAX_MAGNITUDE)
+    # The inner bound is for the gradient: of an infinite exp the outer one would make 0 times infinity.
+    magnitude = jnp.minimum(jnp.exp(jnp.minimum(x[..., :bins], _LARGEST_LOG)), _MAX_MAGNITUDE)
     phase = jnp.sin(x[..., bins:])
     return jnp.concatenate([magnitude * jnp.cos(phase), magnitude * jnp.sin(phase)], axis=-1)
 

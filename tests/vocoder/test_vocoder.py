@@ -7,6 +7,7 @@ import pytest
 
 from cosy_jax.config import VocoderConfig
 from cosy_jax.nn.noise import vocoder_noise
+from cosy_jax.vocoder.hift import to_spectrum
 from cosy_jax.vocoder.source import harmonic_cycles
 from cosy_jax.vocoder.vocode import vocode
 
@@ -55,3 +56,10 @@ def test_audio_is_limited(synthesizer):
     loud = np.full((1, 20, 80), 30.0, np.float32)
     samples = np.asarray(speak(synthesizer, loud, [20]).samples)
     assert np.isfinite(samples).all() and np.abs(samples).max() <= np.float32(0.99)
+
+
+def test_a_log_magnitude_beyond_float32_has_a_finite_gradient(synthesizer):
+    config = synthesizer.config.vocoder
+    x = jnp.full((1, config.n_fft + 2), 100.0)
+    np.testing.assert_allclose(jnp.hypot(*jnp.split(to_spectrum(x, config), 2, axis=-1)), 100.0, rtol=1e-6)
+    assert np.isfinite(jax.grad(lambda x: to_spectrum(x, config).sum())(x)).all()

@@ -23,7 +23,7 @@ CONFIG = GanConfig(
     discriminators=DiscriminatorConfig(
         periods=(2, 3, 5), period_channels=(4, 8, 16), n_ffts=(512,), hops=(120,), windows=(480,), spectral_channels=2
     ),
-    generator_adam=AdamConfig(learning_rate=3e-3, b1=0.8, b2=0.99, clip_norm=50.0),
+    generator_adam=AdamConfig(learning_rate=2e-3, b1=0.8, b2=0.99, clip_norm=50.0),
     discriminator_adam=AdamConfig(b1=0.8, b2=0.99),
     segment_frames=6,
 )
